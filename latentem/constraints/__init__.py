@@ -1,0 +1,22 @@
+"""Sets that parameters live in, each with a bijection to R^n."""
+
+from latentem.constraints.base import Constraint
+from latentem.constraints.elementwise import interval, positive, real, unit
+from latentem.constraints.fixed import fixed
+from latentem.constraints.matrices import correlation, covariance
+from latentem.constraints.space import ParameterSpace
+from latentem.constraints.vectors import ordered, simplex
+
+__all__ = [
+    "Constraint",
+    "ParameterSpace",
+    "correlation",
+    "covariance",
+    "fixed",
+    "interval",
+    "ordered",
+    "positive",
+    "real",
+    "simplex",
+    "unit",
+]
