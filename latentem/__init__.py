@@ -1,0 +1,68 @@
+"""State a latent-variable model; get its EM.
+
+>>> def complete_log_likelihood(params, x, z):
+...     rate = params["rate"][z]
+...     return jnp.log(params["weight"][z]) + x * jnp.log(rate) - rate - jax.lax.lgamma(x + 1.0)
+>>> model = lem.Model(
+...     complete_log_likelihood,
+...     latent=lem.Finite(2),
+...     params={"weight": lem.simplex(2), "rate": lem.positive(2)},
+... )
+>>> fit = lem.fit(model, np.array([0.0, 1.0, 1.0, 2.0, 7.0, 8.0, 9.0, 7.0]), key=jax.random.key(0))
+>>> fit.status.name
+'converged'
+"""
+
+from latentem import posterior, priors
+from latentem.accelerate import SQUAREM, Anderson, Plain
+from latentem.constraints import (
+    correlation,
+    covariance,
+    fixed,
+    interval,
+    ordered,
+    positive,
+    real,
+    simplex,
+    unit,
+)
+from latentem.em import em
+from latentem.fit import Snapshot, fit
+from latentem.latents import Continuous, Finite, Given
+from latentem.model import ClosedForm, Model, Separable
+from latentem.mstep import Gradient, Newton
+from latentem.result import Fit, load
+from latentem.status import Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SQUAREM",
+    "Anderson",
+    "ClosedForm",
+    "Continuous",
+    "Finite",
+    "Fit",
+    "Given",
+    "Gradient",
+    "Model",
+    "Newton",
+    "Plain",
+    "Separable",
+    "Snapshot",
+    "Status",
+    "correlation",
+    "covariance",
+    "em",
+    "fit",
+    "fixed",
+    "interval",
+    "load",
+    "ordered",
+    "positive",
+    "posterior",
+    "priors",
+    "real",
+    "simplex",
+    "unit",
+]

@@ -1,0 +1,69 @@
+"""Objective, score and information of the observed data in the free vector u, from the complete-data declaration.
+
+The score is Fisher's identity: the gradient of Q(. | u) at u. The Hessian is Oakes' (1999) identity: the total
+derivative of that score along both arguments, one forward-mode pass through the E-step, exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from latentem.forms import Form, Prepared
+
+#: Columns of the information computed together; bounds its memory whatever the number of parameters.
+BLOCK = 32
+
+Vector = Float[Array, " P"]
+
+
+def objective(form: Form, prepared: Prepared, u: Vector) -> Float[Array, ""]:
+    """Observed-data log-likelihood + log prior at the free vector u."""
+    params = form.model.space.constrain(u)
+    return form.log_likelihood(params, prepared) + form.model.log_prior(params)
+
+
+def likelihood_score(form: Form, prepared: Prepared, u: Vector) -> Vector:
+    """Gradient of the observed-data log-likelihood in u, by Fisher's identity."""
+    space = form.model.space
+    _, completed = form.expect(space.constrain(u), prepared)
+    return jax.grad(lambda v: form.q(space.constrain(v), completed, prepared))(u)
+
+
+def score(form: Form, prepared: Prepared, u: Vector) -> Vector:
+    """Gradient of the objective (log-likelihood + log prior) in u."""
+    prior = jax.grad(lambda v: form.model.log_prior(form.model.space.constrain(v)))(u)
+    return likelihood_score(form, prepared, u) + prior
+
+
+def jacobian_in_blocks(f: Callable[[Vector], Any], u: Vector, block: int = BLOCK) -> Any:
+    """Forward-mode Jacobian of f at u, `block` columns at a time: (..., P) in every leaf."""
+    size = u.shape[0]
+    if size <= block:
+        return jax.jacfwd(f)(u)
+    columns = jax.lax.map(lambda e: jax.jvp(f, (u,), (e,))[1], jnp.eye(size, dtype=u.dtype), batch_size=block)
+    return jax.tree.map(lambda c: jnp.moveaxis(c, 0, -1), columns)
+
+
+def hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:
+    """Hessian of the objective in u, by Oakes' identity."""
+    raw = jacobian_in_blocks(lambda v: score(form, prepared, v), u)
+    return 0.5 * (raw + raw.T)
+
+
+def complete_hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:
+    """Hessian of Q(. | u) + log prior at u: minus the complete-data information."""
+    space = form.model.space
+    _, completed = form.expect(space.constrain(u), prepared)
+
+    def gradient(v: Vector) -> Vector:
+        return jax.grad(
+            lambda t: form.q(space.constrain(t), completed, prepared) + form.model.log_prior(space.constrain(t))
+        )(v)
+
+    raw = jacobian_in_blocks(gradient, u)
+    return 0.5 * (raw + raw.T)

@@ -1,0 +1,245 @@
+"""Forms: how log p(x, z | params) is computed on all observations, so that an E-step adds over rows.
+
+`RowForm` evaluates the declaration on every observation. `SeparableForm` uses features . natural(params): two matrix
+products per EM iteration. Everything above (M-steps, driver, information) is written once against the shared methods.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
+from latentem.model import Model, Separable
+from latentem.posterior import Weighted, expectation, logsumexp
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prepared:
+    """Data as a form wants them.
+
+    Args:
+        context: pytree, what the form took from the data as a whole.
+        rows: pytree with leading axis N.
+        weights: (N,).
+    """
+
+    context: Any
+    rows: Any
+    weights: Float[Array, " N"]
+
+
+class Form(ABC):
+    """A way to compute a model on data. Frozen and hashable: a static argument of everything that is compiled."""
+
+    model: Model
+
+    @abstractmethod
+    def chunk(self, prepared: Prepared) -> int:
+        """Rows per chunk."""
+
+    @abstractmethod
+    def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
+        """log p(x_n | params) of a chunk of rows."""
+
+    @abstractmethod
+    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
+        """E-step: (log-likelihood, completed data) where `completed` is what `q` needs."""
+
+    @abstractmethod
+    def q(self, params: Any, completed: Any, prepared: Prepared) -> Float[Array, ""]:
+        """Expected complete-data log-likelihood of `params` given completed data."""
+
+    @abstractmethod
+    def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
+        """E-step of the closed form: (log-likelihood, expected statistics)."""
+
+    @abstractmethod
+    def maximize(self, expected: Any, params: Any, prepared: Prepared) -> Any:
+        """The closed-form M-step on what `statistics` returned."""
+
+    @property
+    @abstractmethod
+    def has_closed_form(self) -> bool:
+        """Whether the M-step has a closed form that maximises the objective, prior included."""
+
+    def log_prob(self, params: Any, prepared: Prepared) -> Float[Array, " N"]:
+        """log p(x_n | params) of every row."""
+        return chunked_map(
+            lambda rows: self.row_log_prob(params, prepared.context, rows),
+            prepared.rows,
+            prepared.weights.shape[0],
+            self.chunk(prepared),
+        )
+
+    def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
+        """Observed-data log-likelihood."""
+        return chunked_sum(
+            lambda rows, w: jnp.sum(weighted(w, self.row_log_prob(params, prepared.context, rows))),
+            prepared.rows,
+            prepared.weights,
+            self.chunk(prepared),
+        )
+
+
+def _bytes_of_row(rows: Any) -> int:
+    return sum(int(np.prod(a.shape[1:])) * a.dtype.itemsize for a in jax.tree.leaves(rows))
+
+
+@dataclass(frozen=True)
+class RowForm(Form):
+    """The declaration evaluated on every observation and latent value, with vmap."""
+
+    model: Model
+
+    def chunk(self, prepared: Prepared) -> int:
+        nodes = self.model.latent.nodes()
+        values = 16 if nodes is None else len(nodes[1])
+        return chunk_rows(8 * values + values * _bytes_of_row(prepared.rows))
+
+    def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
+        return jax.vmap(lambda x: self.model.log_evidence(params, x))(rows)
+
+    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
+        # The completed data of rows are the rows and the params that weigh them; q computes the posterior anew, chunk
+        # by chunk, so that responsibilities are never stored.
+        return self.log_likelihood(params, prepared), params
+
+    def q(self, params: Any, completed: Any, prepared: Prepared) -> Float[Array, ""]:
+        cll = self.model.complete_log_likelihood
+
+        def of_row(x: Any) -> Float[Array, ""]:
+            return self.model.posterior(completed, x).expect(lambda z: cll(params, x, z))
+
+        return chunked_sum(
+            lambda rows, w: jnp.sum(weighted(w, jax.vmap(of_row)(rows))),
+            prepared.rows,
+            prepared.weights,
+            self.chunk(prepared),
+        )
+
+    @property
+    def has_closed_form(self) -> bool:
+        m_step = self.model.m_step
+        return m_step is not None and (m_step.includes_prior or not self.model.joint_prior)
+
+    def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
+        m_step = self.model.m_step
+        assert m_step is not None
+
+        def of_row(x: Any) -> tuple[Float[Array, ""], Any]:
+            posterior = self.model.posterior(params, x)
+            if not m_step.per_value:
+                return posterior.log_evidence, posterior.expect(lambda z: m_step.statistics(params, x, z))
+            values = jax.vmap(lambda z: m_step.statistics(params, x, z))(posterior.nodes)
+            q = posterior.probabilities
+            return posterior.log_evidence, jax.tree.map(lambda v: _scaled(q, v), values)
+
+        def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Any]:
+            evidence, values = jax.vmap(of_row)(rows)
+            return jnp.sum(weighted(w, evidence)), expectation(w, values)
+
+        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
+
+    def maximize(self, expected: Any, params: Any, prepared: Prepared) -> Any:
+        assert self.model.m_step is not None
+        return self.model.m_step.maximize(expected, params)
+
+
+def _scaled(q: Float[Array, " K"], values: Array) -> Array:
+    weight = q.reshape((-1,) + (1,) * (values.ndim - 1))
+    return jnp.where(weight > 0, weight * jnp.where(weight > 0, values, 0), 0)
+
+
+@dataclass(frozen=True)
+class SeparableForm(Form):
+    """features(x) . natural(params): the E-step and the expected statistics are one matrix product each."""
+
+    model: Model
+    separable: Separable
+
+    @cached_property
+    def _log_node_weights(self) -> np.ndarray | None:
+        nodes = self.model.latent.nodes()
+        assert nodes is not None, "a separable form needs a latent on nodes"
+        return nodes[1] if np.any(nodes[1]) else None
+
+    def chunk(self, prepared: Prepared) -> int:
+        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), prepared.rows)
+        width = jax.eval_shape(self.separable.features, one, prepared.context).shape[1]
+        nodes = self.model.latent.nodes()
+        assert nodes is not None
+        return chunk_rows(8 * (width + 2 * len(nodes[1])))
+
+    def _coefficients(self, params: Any, context: Any) -> Float[Array, "K S"]:
+        return self.separable.natural(params, context)
+
+    def log_joint(self, params: Any, context: Any, features: Float[Array, "n S"]) -> Float[Array, "n K"]:
+        """log p(x_n, z_k) + log(node weight) of a chunk of features."""
+        joint = features @ self._coefficients(params, context).T
+        return joint if self._log_node_weights is None else joint + self._log_node_weights
+
+    def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
+        joint = self.log_joint(params, context, self.separable.features(rows, context))
+        return jnp.max(joint, axis=1) if self._hard else logsumexp(joint)
+
+    @property
+    def _hard(self) -> bool:
+        return getattr(self.model.latent, "hard", False)
+
+    def _responsibilities(self, joint: Float[Array, "n K"]) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
+        """(log evidence (n,), responsibilities (n, K)); an impossible row belongs to no component."""
+        top = jnp.max(joint, axis=1, keepdims=True)
+        if self._hard:
+            best = jnp.argmax(joint, axis=1)
+            return top[:, 0], jax.nn.one_hot(best, joint.shape[1], dtype=joint.dtype)
+        top = jnp.where(jnp.isfinite(top), top, 0.0)
+        likelihood = jnp.exp(joint - top)
+        total = jnp.sum(likelihood, axis=1, keepdims=True)
+        possible = total > 0
+        safe = jnp.where(possible, total, 1.0)
+        evidence = jnp.where(possible, jnp.log(safe) + top, -jnp.inf)
+        return evidence[:, 0], likelihood / safe
+
+    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+        context = prepared.context
+
+        def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+            features = self.separable.features(rows, context)
+            evidence, responsibilities = self._responsibilities(self.log_joint(params, context, features))
+            return jnp.sum(weighted(w, evidence)), (responsibilities * w[:, None]).T @ features
+
+        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
+
+    def q(self, params: Any, completed: Float[Array, "K S"], prepared: Prepared) -> Float[Array, ""]:
+        return jnp.sum(weighted(completed, self._coefficients(params, prepared.context)))
+
+    @property
+    def has_closed_form(self) -> bool:
+        form = self.separable
+        return form.maximize is not None and (form.includes_prior or not self.model.joint_prior)
+
+    def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+        return self.expect(params, prepared)
+
+    def maximize(self, expected: Float[Array, "K S"], params: Any, prepared: Prepared) -> Any:
+        assert self.separable.maximize is not None
+        return self.separable.maximize(expected, params, prepared.context)
+
+
+def posterior_of_rows(form: Form, params: Any, prepared: Prepared) -> Any:
+    """The posterior of every row, a pytree with leading axis N (responsibilities for a finite latent)."""
+    if isinstance(form, SeparableForm):
+        nodes = form.model.latent.nodes()
+        assert nodes is not None
+        joint = form.log_joint(params, prepared.context, form.separable.features(prepared.rows, prepared.context))
+        return jax.vmap(lambda j: Weighted.from_log_joint(jnp.asarray(nodes[0]), j))(joint)
+    return jax.vmap(lambda x: form.model.posterior(params, x))(prepared.rows)

@@ -1,0 +1,98 @@
+"""Starting values: given, drawn by the model from the data, or drawn at random and screened by their likelihood."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentem.forms import Form, Prepared
+from latentem.model import Model
+
+#: Random candidates per start; the one with the highest objective on a thinned sample of rows begins the fit.
+CANDIDATES = 24
+THINNED_ROWS = 2000
+
+
+def initial_params(form: Form, prepared: Prepared, data: Any, given: Any, key: Any, starts: int, dtype: str) -> Any:
+    """Params with a leading axis of `starts`, inside their constraints.
+
+    Args:
+        form: how the model is computed.
+        prepared: its data.
+        data: observations and weights as arrays, for the model's own `initial`.
+        given: params of the first start, or None.
+        key: typed PRNG key, or None.
+        starts: how many.
+        dtype: float dtype of the params.
+
+    Raises:
+        ValueError: `given` is outside its constraints, or a random start is needed and there is no key.
+    """
+    model = form.model
+    space = model.space
+    if starts < 1:
+        raise ValueError(f"starts={starts}: expected at least 1")
+    first = None
+    if given is not None:
+        checked = space.check(given)
+        first = jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype)[None], checked)
+        if starts == 1:
+            return first
+    if key is None and space.size > 0:
+        raise ValueError(
+            f"{model.name} starts at random: pass key=jax.random.key(0), or initial= with one start and starts=1"
+        )
+    if key is None:
+        key = jax.random.key(0)  # nothing is random where no parameter is free
+    if not (isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
+    keys = jax.random.split(key, starts)
+    if model.initial is not None:
+        drawn = _drawn_by_model(model, keys, data[0], data[1])
+    else:
+        drawn = _screened(form, keys, _thinned(prepared))
+    drawn = jax.tree.map(lambda a: a.astype(dtype), drawn)
+    if first is None:
+        return drawn
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), first, drawn)
+
+
+@partial(jax.jit, static_argnums=0)
+def _drawn_by_model(model: Model, keys: Any, observations: Any, weights: Any) -> Any:
+    assert model.initial is not None
+    draw = model.initial
+    return jax.vmap(lambda k: model.space.with_fixed(draw(k, observations, weights)))(keys)
+
+
+def _thinned(prepared: Prepared) -> Prepared:
+    n = prepared.weights.shape[0]
+    if n <= THINNED_ROWS:
+        return prepared
+    stride = n // THINNED_ROWS
+    return Prepared(
+        prepared.context, jax.tree.map(lambda a: a[::stride], prepared.rows), prepared.weights[::stride]
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _screened(form: Form, keys: Any, prepared: Prepared) -> Any:
+    space = form.model.space
+
+    def one(key: Any) -> Any:
+        spread, position = jax.random.split(key)
+        scales = jnp.exp(jax.random.uniform(spread, (CANDIDATES, 1), minval=-1.5, maxval=1.0))
+        u = scales * jax.random.normal(position, (CANDIDATES, space.size))
+
+        def value(v: Any) -> Any:
+            params = space.constrain(v)
+            return form.log_likelihood(params, prepared) + form.model.log_prior(params)
+
+        values = jax.lax.map(value, u)
+        best = jnp.argmax(jnp.where(jnp.isfinite(values), values, -jnp.inf))
+        return space.with_fixed(space.constrain(u[best]))
+
+    return jax.vmap(one)(keys)

@@ -1,0 +1,191 @@
+"""Latents: what the unobserved value is, and how its posterior follows from the complete-data log-likelihood."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from latentem import posterior as posteriors
+
+Cll = Callable[[Any], Array]
+
+
+class Latent(ABC):
+    """How the posterior of ONE latent value follows from log p(x, z). A frozen, hashable value."""
+
+    @abstractmethod
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        """Posterior of z for one observation, from `cll(z) = log p(x, z | params)`."""
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(values (K, ...), log weights (K,)) when every observation sums over the same nodes, else None."""
+        return None
+
+    @abstractmethod
+    def example(self) -> np.ndarray:
+        """A latent value of the right shape and dtype, for checks before any computation."""
+
+
+class _OnNodes(Latent):
+    """A latent whose posterior is a sum over nodes that all observations share."""
+
+    @abstractmethod
+    def nodes(self) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> posteriors.Weighted:
+        values, log_weights = self.nodes()
+        nodes = jnp.asarray(values)
+        return self.normalise(nodes, jax.vmap(cll)(nodes) + log_weights)
+
+    def normalise(self, nodes: Any, log_joint: Array) -> posteriors.Weighted:
+        """From log joint (K,) to posterior."""
+        return posteriors.Weighted.from_log_joint(nodes, log_joint)
+
+    def example(self) -> np.ndarray:
+        return self.nodes()[0][0]
+
+
+@dataclass(frozen=True)
+class Finite(_OnNodes):
+    """A latent with the values 0, 1, ..., size - 1; `z` arrives as an integer scalar.
+
+    Args:
+        size: number of values.
+        hard: classification EM (Celeux and Govaert 1992): each observation goes wholly to its most probable value,
+            and the objective is the classification likelihood sum_n max_z log p(x_n, z). k-means is such an EM.
+    """
+
+    size: int
+    hard: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"Finite({self.size!r}): expected a number of values >= 1")
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(self.size, dtype=np.int32), np.zeros(self.size)
+
+    def normalise(self, nodes: Any, log_joint: Array) -> posteriors.Weighted:
+        if not self.hard:
+            return super().normalise(nodes, log_joint)
+        best = jnp.argmax(log_joint)
+        return posteriors.Weighted(nodes, jnp.where(jnp.arange(self.size) == best, 0.0, -jnp.inf), log_joint[best])
+
+
+@dataclass(frozen=True)
+class Continuous(Latent):
+    """A continuous latent of dimension 1, 2 or 3 on a grid, or of any dimension where log p(x, z) is quadratic in z.
+
+    The complete-data log-likelihood includes log p(z); `z` arrives as a scalar when `dim` is 1, else as (dim,).
+
+    Args:
+        dim: dimension of z.
+        method: "grid", equally spaced nodes; "hermite", Gauss-Hermite nodes; "hessian", exact normal posterior from
+            the Hessian of a log-density that is quadratic in z (factor analysis).
+        size: nodes per dimension, 61 for "grid" and 31 for "hermite".
+        bounds: ends of the grid in each dimension, in units of z.
+
+    Weights of the nodes are those of a standard normal, normalised to sum to one, divided by its density: a
+    standard-normal latent gets exactly the normalised weights of Bock and Aitkin (1981), any other density is
+    integrated by the same rule.
+    """
+
+    dim: int = 1
+    method: Literal["grid", "hermite", "hessian"] = "grid"
+    size: int | None = None
+    bounds: tuple[float, float] = (-6.0, 6.0)
+
+    def __post_init__(self) -> None:
+        if self.method not in ("grid", "hermite", "hessian"):
+            raise ValueError(f"Continuous(method={self.method!r}): expected 'grid', 'hermite' or 'hessian'")
+        if not isinstance(self.dim, int) or self.dim < 1:
+            raise ValueError(f"Continuous({self.dim!r}): expected a dimension >= 1")
+        if self.method != "hessian" and self.dim > 3:
+            raise ValueError(
+                f"Continuous({self.dim}): product grids go up to 3 dimensions; use method='hessian' where the "
+                "log-density is quadratic in z, or lem.Given(posterior)"
+            )
+        if self.size is not None and self.size < 2:
+            raise ValueError(f"Continuous(size={self.size!r}): expected at least 2 nodes per dimension")
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"Continuous(bounds={self.bounds!r}): expected (low, high) with low < high")
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.method == "hessian":
+            return None
+        return _grid(self.dim, self.method, self.size or (61 if self.method == "grid" else 31), self.bounds)
+
+    def example(self) -> np.ndarray:
+        return np.zeros(()) if self.dim == 1 else np.zeros(self.dim)
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        grid = self.nodes()
+        if grid is None:
+            return _quadratic_posterior(cll, self.dim)
+        nodes = jnp.asarray(grid[0], dtype=jnp.result_type(float))
+        return posteriors.Weighted.from_log_joint(nodes, jax.vmap(cll)(nodes) + grid[1])
+
+
+@dataclass(frozen=True)
+class Given(Latent):
+    """A latent whose posterior the user supplies.
+
+    Args:
+        posterior_of: function (params, x) of ONE observation that returns a posterior: `lem.posterior.Weighted`,
+            `lem.posterior.Gaussian`, or any object with `expect` and `log_evidence`, or with `log_prob` and `nodes`.
+        value: an example of a latent value, used to check shapes at the door and by `lem.check`.
+    """
+
+    posterior_of: Callable[[Any, Any], Any]
+    value: float | tuple[float, ...] = 0.0
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        return posteriors.complete(self.posterior_of(params, x), cll)
+
+    def example(self) -> np.ndarray:
+        return np.asarray(self.value)
+
+
+@lru_cache(maxsize=32)
+def _grid(dim: int, method: str, size: int, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Product nodes (K, dim), or (K,) for one dimension, and log(weight / standard normal density) (K,)."""
+    if method == "grid":
+        points = np.linspace(*bounds, size)
+        log_density = -0.5 * points**2 - 0.5 * np.log(2 * np.pi)
+        log_weights = np.full(size, -np.log(np.sum(np.exp(log_density))))
+    else:
+        points, weights = np.polynomial.hermite_e.hermegauss(size)
+        log_density = -0.5 * points**2 - 0.5 * np.log(2 * np.pi)
+        log_weights = np.log(weights / weights.sum()) - log_density
+    if dim == 1:
+        return points, log_weights
+    return np.array(list(product(points, repeat=dim))), np.array([sum(w) for w in product(log_weights, repeat=dim)])
+
+
+def _quadratic_posterior(cll: Cll, dim: int) -> posteriors.Gaussian:
+    """Exact posterior where cll is quadratic in z: precision is minus its Hessian, mean one Newton step from zero."""
+
+    def vector_cll(z: Array) -> Array:
+        return cll(z[0] if dim == 1 else z)
+
+    zero = jnp.zeros(dim)
+    value, gradient = jax.value_and_grad(vector_cll)(zero)
+    precision = -jax.hessian(vector_cll)(zero)
+    factor = jnp.linalg.cholesky(0.5 * (precision + precision.T))
+    mean = jax.scipy.linalg.cho_solve((factor, True), gradient)
+    log_evidence = (
+        value + 0.5 * gradient @ mean + 0.5 * dim * jnp.log(2 * jnp.pi) - jnp.sum(jnp.log(jnp.diagonal(factor)))
+    )
+    covariance = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(dim))
+    if dim == 1:
+        mean, covariance = mean[0], covariance[0, 0]
+    return posteriors.Gaussian(mean, covariance, log_evidence)

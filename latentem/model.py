@@ -1,0 +1,141 @@
+"""The declaration: a latent-variable model as a frozen, hashable value, and what follows from it directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from latentem.constraints import ParameterSpace
+from latentem.latents import Latent
+from latentem.priors import Joint
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """An M-step in closed form: expected complete-data statistics in, maximiser out.
+
+    Args:
+        statistics: `(params, x, z) -> pytree` for one observation and one latent value; what is summed over
+            observations is its posterior expectation at the current params.
+        maximize: `(expected, params) -> params`, the maximiser of the expected complete-data log-likelihood given the
+            expected statistics; `params` are the current ones, for steps that maximise one block after another.
+        per_value: keep a leading axis over the K latent values instead of summing over it: `expected[k]` is then
+            sum_n w_n p(z = k | x_n) statistics(params, x_n, k). For latents on nodes.
+        includes_prior: `maximize` already maximises expected log-likelihood + log prior. Where a model has a prior and
+            this is False, the M-step is derived instead.
+    """
+
+    statistics: Callable[[Any, Any, Any], Any]
+    maximize: Callable[[Any, Any], Any]
+    per_value: bool = False
+    includes_prior: bool = False
+
+
+def _no_context(observations: Any, weights: Any) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Separable:
+    """The exponential-family form of a model: log p(x, z_k | params) = features(x) . natural(params)[k].
+
+    With it the E-step is one matrix product, `features @ natural.T`, the expected statistics are another,
+    `responsibilities.T @ features`, and the M-step never sees the observations.
+
+    Args:
+        features: `(observations (n, ...), context) -> (n, S)`, of a chunk of observations.
+        natural: `(params, context) -> (K, S)`, S coefficients for each of the K latent values.
+        maximize: `(expected (K, S), params, context) -> params`, or None for Newton on `expected . natural(params)`.
+        context: `(observations, weights) -> pytree`: what the features need from the data as a whole, such as a centre.
+        applies: `(observations) -> bool`, on the host: whether the form holds for these data (no missing values, say).
+        includes_prior: `maximize` already maximises expected log-likelihood + log prior.
+    """
+
+    features: Callable[[Any, Any], Float[Array, "n S"]]
+    natural: Callable[[Any, Any], Float[Array, "K S"]]
+    maximize: Callable[[Any, Any, Any], Any] | None = None
+    context: Callable[[Any, Any], Any] = _no_context
+    applies: Callable[[Any], bool] | None = None
+    includes_prior: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A latent-variable model.
+
+    Args:
+        complete_log_likelihood: `(params, x, z) -> scalar`, log p(x, z | params) of ONE observation and ONE latent value.
+        latent: what z is: `Finite`, `Continuous` or `Given`.
+        params: pytree of constraints, one for each parameter.
+        prior: log density added to the log-likelihood (MAP): a dict of priors by parameter name, or a function
+            `params -> log density`. The mode is sought in the natural coordinates given here; no Jacobian enters.
+        m_step: the M-step in closed form, where there is one.
+        separable: the exponential-family form, where it is known (it is looked for numerically otherwise).
+        initial: `(key, observations, weights) -> params`, a start for EM drawn from the data.
+        sample: `(params, key) -> x`, one simulated observation, for bootstrap and simulation.
+        name: what summaries and files call the model.
+
+    Two models are equal when all of these are; a fit compiles once per equal model, so define functions once, at
+    module level, rather than anew for every call.
+
+    >>> def cll(params, x, z):
+    ...     rate = params["rate"][z]
+    ...     return jnp.log(params["weight"][z]) + x * jnp.log(rate) - rate
+    >>> model = lem.Model(cll, lem.Finite(2), {"weight": lem.simplex(2), "rate": lem.positive(2)})
+    >>> model.space.names
+    ('rate', 'weight')
+    """
+
+    complete_log_likelihood: Callable[[Any, Any, Any], Array]
+    latent: Latent
+    params: Any = field(compare=False)
+    prior: Mapping[str, Any] | Callable[[Any], Array] | None = field(default=None, compare=False)
+    m_step: ClosedForm | None = None
+    separable: Separable | None = None
+    initial: Callable[[Array, Any, Any], Any] | None = None
+    sample: Callable[[Any, Array], Any] | None = None
+    name: str = "model"
+    space: ParameterSpace = field(init=False, repr=False)
+    joint_prior: Joint = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.complete_log_likelihood):
+            raise TypeError(
+                f"complete_log_likelihood = {self.complete_log_likelihood!r}: expected a function (params, x, z) -> scalar"
+            )
+        if not isinstance(self.latent, Latent):
+            raise TypeError(f"latent = {self.latent!r}: expected lem.Finite(k), lem.Continuous(dim) or lem.Given(posterior)")
+        object.__setattr__(self, "space", ParameterSpace.of(self.params))
+        object.__setattr__(self, "joint_prior", Joint.of(self.prior, self.space))
+
+    def declare(self, observations: Any) -> tuple[Model, Any]:
+        """The model for these observations: a `Model` is complete as it stands (ready models fill in dimensions)."""
+        return self, observations
+
+    def posterior(self, params: Any, x: Any) -> Any:
+        """Posterior of the latent value of ONE observation."""
+        return self.latent.posterior(lambda z: self.complete_log_likelihood(params, x, z), params, x)
+
+    def log_evidence(self, params: Any, x: Any) -> Float[Array, ""]:
+        """log p(x | params) of ONE observation."""
+        return self.posterior(params, x).log_evidence
+
+    def log_prior(self, params: Any) -> Float[Array, ""]:
+        """Log prior density in natural coordinates; 0 without a prior."""
+        return jnp.asarray(self.joint_prior.log_prob(params), dtype=jnp.result_type(float))
+
+    def log_likelihood(self, params: Any, observations: Any, weights: Any = None) -> Float[Array, ""]:
+        """Observed-data log-likelihood: the weighted sum over observations of log p(x_n | params)."""
+        evidence = jax.vmap(lambda x: self.log_evidence(params, x))(observations)
+        return jnp.sum(evidence if weights is None else evidence * weights)
+
+    def score(self, params: Any, observations: Any, weights: Any = None) -> Float[Array, " P"]:
+        """Gradient of the observed-data log-likelihood in the free vector u of `space`."""
+        return jax.grad(lambda u: self.log_likelihood(self.space.constrain(u), observations, weights))(
+            self.space.unconstrain(params)
+        )

@@ -1,0 +1,31 @@
+"""M-step by damped Newton on the expected complete-data log-likelihood of the free vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+from jaxtyping import Array, Float
+
+from latentem.newton import newton_ascent
+
+
+@dataclass(frozen=True)
+class Newton:
+    """Damped Newton, for models with up to a few hundred parameters.
+
+    Args:
+        steps: most Newton steps per M-step; 1 is a generalised EM (Lange 1995) that climbs just as surely.
+        tolerance: stop when the predicted gain is below this, relative to 1 + |Q|.
+    """
+
+    steps: int = 20
+    tolerance: float = 1e-13
+
+    def __call__(self, q: Callable[[Array], Array], u: Float[Array, " P"]) -> Float[Array, " P"]:
+        """Maximise `q` from `u`."""
+        gradient = jax.grad(q)
+        return newton_ascent(
+            q, gradient, jax.jacfwd(gradient), u, iterations=self.steps, tolerance=self.tolerance, halvings=20
+        ).u

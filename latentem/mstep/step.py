@@ -1,0 +1,72 @@
+"""Which M-step a fit uses, and how it is applied to what the E-step returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from latentem.forms import Form, Prepared, RowForm
+from latentem.mstep.gradient import Gradient
+from latentem.mstep.newton import Newton
+
+#: Largest number of free parameters for which a derived M-step uses Newton's dense Hessian.
+LARGEST_NEWTON = 150
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The closed form that the model declares."""
+
+
+MStep = Closed | Newton | Gradient
+
+
+def resolve(choice: Any, form: Form) -> MStep:
+    """The M-step for `choice`: "auto", "closed", "newton", "gradient", or a `Newton` or `Gradient` value.
+
+    "auto" is the closed form where there is one for the model and its prior; else Newton, with one step per iteration
+    where each step must read all rows; else L-BFGS.
+
+    Raises:
+        ValueError: an unknown choice, or "closed" for a model without a closed form.
+    """
+    size = form.model.space.size
+    if isinstance(choice, Newton | Gradient):
+        return choice
+    if choice == "auto":
+        if form.has_closed_form:
+            return Closed()
+        if size > LARGEST_NEWTON:
+            return Gradient()
+        return Newton(steps=1) if isinstance(form, RowForm) and size > 20 else Newton()
+    if choice == "closed":
+        if not form.has_closed_form:
+            reason = "its prior is not part of it" if form.model.m_step or form.model.separable else "none is declared"
+            raise ValueError(f"m_step='closed': {form.model.name} has no closed form here ({reason}); use m_step='auto'")
+        return Closed()
+    if choice == "newton":
+        return Newton()
+    if choice == "gradient":
+        return Gradient()
+    raise ValueError(
+        f"m_step={choice!r}: expected 'auto', 'closed', 'newton', 'gradient', lem.Newton(...) or lem.Gradient(...)"
+    )
+
+
+def em_iteration(form: Form, m_step: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
+    """One EM iteration: (new params, objective at the OLD params). The objective is log-likelihood + log prior."""
+    space = form.model.space
+    if isinstance(m_step, Closed):
+        log_likelihood, expected = form.statistics(params, prepared)
+        new = form.maximize(expected, params, prepared)
+    else:
+        log_likelihood, completed = form.expect(params, prepared)
+
+        def q(u: Float[Array, " P"]) -> Float[Array, ""]:
+            proposal = space.constrain(u)
+            return form.q(proposal, completed, prepared) + form.model.log_prior(proposal)
+
+        new = space.constrain(m_step(q, space.unconstrain(params)))
+    return space.with_fixed(new), log_likelihood + form.model.log_prior(params)

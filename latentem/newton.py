@@ -1,0 +1,103 @@
+"""Damped Newton ascent on a smooth function of a free vector, safe where the function is not concave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+#: Largest change of any free coordinate in one step: a factor of about 50 for a positive parameter.
+LONGEST_STEP = 4.0
+
+
+class NewtonState(NamedTuple):
+    """What Newton carries: the point, its value, the Newton decrement (predicted gain of a full step), counts."""
+
+    u: Float[Array, " P"]
+    value: Float[Array, ""]
+    decrement: Float[Array, ""]
+    curvature: Float[Array, ""]
+    iterations: Array
+    evaluations: Array
+    stuck: Array
+
+
+def ascent_direction(
+    gradient: Float[Array, " P"], hessian: Float[Array, "P P"]
+) -> tuple[Float[Array, " P"], Float[Array, ""], Float[Array, ""]]:
+    """(direction, predicted gain, smallest eigenvalue of -hessian): Newton with the eigenvalues of -hessian replaced
+    by their absolute values, so that it ascends also where the function is not concave (Nocedal and Wright 2006, 3.4).
+    """
+    curvature, vectors = jnp.linalg.eigh(-0.5 * (hessian + hessian.T))
+    eps = jnp.finfo(gradient.dtype).eps
+    floor = jnp.maximum(jnp.max(jnp.abs(curvature)) * eps * 10, jnp.finfo(gradient.dtype).tiny)
+    rotated = vectors.T @ gradient
+    step = rotated / jnp.maximum(jnp.abs(curvature), floor)
+    return vectors @ step, 0.5 * rotated @ step, curvature[0]
+
+
+def newton_ascent(
+    value: Callable[[Float[Array, " P"]], Float[Array, ""]],
+    gradient: Callable[[Float[Array, " P"]], Float[Array, " P"]],
+    hessian: Callable[[Float[Array, " P"]], Float[Array, "P P"]],
+    start: Float[Array, " P"],
+    *,
+    iterations: int,
+    tolerance: float,
+    halvings: int = 30,
+) -> NewtonState:
+    """Ascend from `start`; each step is halved until the value does not fall, and no step is taken that lowers it.
+
+    Stops when the Newton decrement falls below `tolerance * (1 + |value|)`, when no step length gains, or after
+    `iterations`. The last step is still taken when its decrement is below the tolerance: it costs nothing more and
+    brings the gradient to rounding level.
+    """
+    eps = jnp.finfo(start.dtype).eps
+
+    def search(
+        u: Float[Array, " P"], old: Float[Array, ""], direction: Float[Array, " P"], slack: Float[Array, ""]
+    ) -> tuple[Array, Float[Array, " P"], Float[Array, ""], Array]:
+        scale = jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(jnp.max(jnp.abs(direction), initial=0.0), 1e-30))
+
+        def body(c: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            length, _, _, count = c
+            length = jnp.where(count == 0, length, 0.5 * length)
+            new = u + length * direction
+            return length, new, value(new), count + 1
+
+        def again(c: tuple[Array, Array, Array, Array]) -> Array:
+            return (c[3] == 0) | (~(c[2] >= old - slack) & (c[3] <= halvings))
+
+        _, new, at_new, count = lax.while_loop(again, body, (scale, u, old - jnp.inf, jnp.zeros((), jnp.int32)))
+        good = at_new >= old - slack
+        return good, jnp.where(good, new, u), jnp.where(good, at_new, old), count
+
+    def body(s: NewtonState) -> NewtonState:
+        g = gradient(s.u)
+        direction, gain, curvature = ascent_direction(g, hessian(s.u))
+        direction = jnp.where(jnp.all(jnp.isfinite(direction)), direction, 0.0)
+        # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.
+        slack = 4 * eps * (1 + jnp.abs(s.value))
+        good, new, at_new, count = search(s.u, s.value, direction, slack)
+        return NewtonState(
+            new, at_new, gain, curvature, s.iterations + 1, s.evaluations + count, ~good | ~jnp.isfinite(gain)
+        )
+
+    def proceed(s: NewtonState) -> Array:
+        small = s.decrement <= tolerance * (1 + jnp.abs(s.value))
+        return (s.iterations < iterations) & ~small & ~s.stuck
+
+    zero = jnp.zeros((), jnp.int32)
+    at_start = value(start)
+    infinite = jnp.full_like(at_start, jnp.inf)
+    state = NewtonState(start, at_start, infinite, infinite, zero, zero + 1, ~jnp.isfinite(at_start))
+    return lax.while_loop(proceed, body, state)
+
+
+def dense_hessian(gradient: Callable[[Float[Array, " P"]], Float[Array, " P"]]) -> Callable[[Array], Array]:
+    """Hessian of a function from its gradient, forward over whatever the gradient is made of."""
+    return jax.jacfwd(gradient)

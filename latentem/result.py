@@ -1,0 +1,267 @@
+"""Fit: params, status, trace, and what a statistician asks of them next."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentem.data import Data
+from latentem.forms import Form, Prepared, RowForm
+from latentem.status import Status
+
+FORMAT = "latentem fit 1"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model. Every array is a NumPy array, so that nothing depends on a JAX session.
+
+    Args:
+        params: pytree of NumPy arrays, shaped like the model's params.
+        log_likelihood: observed-data log-likelihood, in nats.
+        log_prior: log prior density at `params`, natural coordinates; 0.0 without a prior.
+        status: how the fit ended; `status.advice` says what to do.
+        iterations, evaluations: of the best start: accelerated iterations, EM maps (or objectives) evaluated.
+        seconds: wall time, compilation included.
+        n_observations: sum of the weights.
+        n_parameters: free parameters P.
+        trace: objective after each iteration of the best start.
+        starts: objective reached by each start.
+    """
+
+    params: Any
+    log_likelihood: float
+    log_prior: float
+    status: Status
+    iterations: int
+    evaluations: int
+    seconds: float
+    n_observations: float
+    n_parameters: int
+    trace: np.ndarray
+    starts: np.ndarray
+    dtype: str = "float64"
+    name: str = "model"
+    gradient: float | None = None
+    notes: tuple[str, ...] = ()
+    model: Any = field(default=None, repr=False)
+    declaration: Any = field(default=None, repr=False)
+    data: Data | None = field(default=None, repr=False)
+    form: Form | None = field(default=None, repr=False)
+
+    @property
+    def objective(self) -> float:
+        """Log-likelihood + log prior: what was maximised."""
+        return self.log_likelihood + self.log_prior
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 log-likelihood + 2 P."""
+        return -2 * self.log_likelihood + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 log-likelihood + P log N."""
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.n_observations))
+
+    def _computing(self) -> Any:
+        if self.model is None:
+            raise ValueError(
+                "this Fit was loaded without its model: pass lem.load(path, model=...) to compute with it"
+            )
+        return jax.enable_x64(self.dtype == "float64")
+
+    def _rows(self, x: Any) -> Prepared:
+        from latentem import data
+
+        if x is None:
+            if self.data is None:
+                raise ValueError("this Fit holds no data: pass the observations")
+            door = self.data
+        else:
+            door = data.read(self.model.declare(x)[1] if self.declaration is None else self.declaration.declare(x)[1])
+        rows = jax.tree.map(jnp.asarray, data.cast(door.observations, self.dtype))
+        return Prepared((), rows, jnp.asarray(door.weights, dtype=self.dtype))
+
+    def log_prob(self, x: Any = None) -> np.ndarray:
+        """log p(x_n | params) of each observation, (N,); of the data fitted when `x` is None."""
+        from latentem.em import row_log_prob
+
+        with self._computing():
+            prepared = self._rows(x)
+            return np.asarray(row_log_prob(RowForm(self.model), self._params(), prepared))
+
+    def posterior(self, x: Any = None) -> Any:
+        """Posterior of the latent value of each observation: a posterior whose arrays have a leading axis N."""
+        with self._computing():
+            prepared = self._rows(x)
+            return jax.tree.map(np.asarray, _posterior(self.model, self._params(), prepared.rows))
+
+    def responsibilities(self, x: Any = None) -> np.ndarray:
+        """p(z = k | x_n), (N, K), for latents on nodes."""
+        posterior = self.posterior(x)
+        if not hasattr(posterior, "log_probabilities"):
+            raise ValueError(f"responsibilities: the posterior of {self.name} is not a sum over nodes; use posterior(x)")
+        return np.exp(posterior.log_probabilities)
+
+    def sample(self, key: Any, n: int) -> Any:
+        """`n` observations simulated from the fitted model.
+
+        Raises:
+            ValueError: when the model declares no sampler.
+        """
+        if self.model is None or self.model.sample is None:
+            raise ValueError(f"{self.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)")
+        with self._computing():
+            draw = jax.vmap(lambda k: self.model.sample(self._params(), k))(jax.random.split(key, n))
+            return jax.tree.map(np.asarray, draw)
+
+    def _params(self) -> Any:
+        return jax.tree.map(lambda a: jnp.asarray(a, dtype=self.dtype), self.params)
+
+    def summary(self) -> str:
+        """Estimates, log-likelihood, criteria and status as text."""
+        from latentem.summary import summary
+
+        return summary(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers and lists, ready for JSON."""
+        return {
+            "model": self.name,
+            "n_observations": _number(self.n_observations),
+            "n_parameters": self.n_parameters,
+            "log_likelihood": self.log_likelihood,
+            "log_prior": self.log_prior,
+            "aic": self.aic,
+            "bic": self.bic,
+            "status": self.status.name,
+            "iterations": self.iterations,
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "parameters": jax.tree.map(lambda a: np.asarray(a).tolist(), self.params),
+            "standard_errors": None,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write one file: a NumPy archive with a JSON header, no pickle. The model itself is code and is not saved.
+
+        Returns:
+            The path written, ending in .npz.
+        """
+        path = Path(path)
+        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        leaves, _ = jax.tree_util.tree_flatten_with_path(self.params)
+        header = {
+            "format": FORMAT,
+            **{k: v for k, v in self.to_dict().items() if k not in ("parameters", "standard_errors", "model")},
+            "name": self.name,
+            "dtype": self.dtype,
+            "gradient": self.gradient,
+            "notes": list(self.notes),
+            "params": [_keys(p) for p, _ in leaves],
+        }
+        arrays = {f"param{i}": np.asarray(a) for i, (_, a) in enumerate(leaves)}
+        with open(path, "wb") as file:
+            np.savez(
+                file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), trace=self.trace, starts=self.starts, **arrays
+            )
+        return path
+
+    def __getattr__(self, verb: str) -> Any:
+        """Verbs of a ready model: `fit.verb(...)` is `declaration.verb(fit, ...)`."""
+        declaration = self.__dict__.get("declaration")
+        if verb in getattr(declaration, "verbs", ()):
+            method = getattr(declaration, verb)
+            return lambda *args, **kwargs: method(self, *args, **kwargs)
+        raise AttributeError(f"Fit of {self.__dict__.get('name', 'a model')} has no {verb!r}")
+
+
+@jax.jit
+def _identity(x: Any) -> Any:
+    return x
+
+
+def _posterior(model: Any, params: Any, rows: Any) -> Any:
+    return _compiled_posterior(model, params, rows)
+
+
+_compiled_posterior = jax.jit(
+    lambda model, params, rows: jax.vmap(lambda x: model.posterior(params, x))(rows), static_argnums=0
+)
+
+
+def _number(x: float) -> int | float:
+    return int(x) if float(x).is_integer() else float(x)
+
+
+def _keys(path: Any) -> list[str | int]:
+    return [k.key if hasattr(k, "key") else k.idx for k in path]
+
+
+def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
+    """Read a Fit that `Fit.save` wrote. Nothing in the file is executed.
+
+    Args:
+        path: the file.
+        model: the declaration, to compute with the Fit (`log_prob`, `posterior`, ...).
+        data: the observations it was fitted to, where those computations need them.
+
+    Raises:
+        ValueError: the file is not a Fit that this version can read.
+        FileNotFoundError: no such file.
+    """
+    from latentem import data as door
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; Fit.save(path) writes one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(bytes(archive["header"]).decode())
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
+                raise ValueError("its header names another format")
+            arrays = [archive[f"param{i}"] for i in range(len(header["params"]))]
+            trace, starts = archive["trace"], archive["starts"]
+            params = _nested(header["params"], arrays)
+            known = {f.name for f in dataclasses.fields(Fit)}
+            fields = {k: v for k, v in header.items() if k in known and k not in ("params", "status", "notes")}
+            status = Status[header["status"]]
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: expected a file written by Fit.save ({FORMAT!r}), but {error}") from None
+    declared, observations = (None, None) if model is None else (model, data)
+    if model is not None and data is not None:
+        declared, observations = model.declare(data)
+    read = None if observations is None else door.read(observations)
+    return Fit(
+        params=params, status=status, trace=trace, starts=starts, notes=tuple(header["notes"]), model=declared,
+        declaration=model, data=read, form=None if declared is None else RowForm(declared), **fields,
+    )  # fmt: skip
+
+
+def _nested(paths: list[list[str | int]], arrays: list[np.ndarray]) -> Any:
+    """The pytree of dicts and lists whose leaves lie at `paths`."""
+    if paths == [[]]:
+        return arrays[0]
+    tree: dict[Any, Any] = {}
+    for path, array in zip(paths, arrays, strict=True):
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = array
+
+    def restore(node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        children = {k: restore(v) for k, v in node.items()}
+        return [children[i] for i in range(len(children))] if all(isinstance(k, int) for k in children) else children
+
+    return restore(tree)

@@ -1,0 +1,44 @@
+"""How a fit ended: an enumeration whose text is advice."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(Enum):
+    """How a fit ended.
+
+    >>> lem.Status.converged.ok
+    True
+    >>> print(lem.Status.max_iterations.advice)
+    stopped at max_iterations before converging: raise max_iterations, or start closer
+    """
+
+    converged = "converged"
+    max_iterations = "stopped at max_iterations before converging: raise max_iterations, or start closer"
+    interrupted = "interrupted: these are the best params so far; pass them as initial= to go on"
+    decreased = (
+        "the objective fell in an EM step: the M-step does not maximise what the E-step computes; run lem.check(model, ...)"
+    )
+    non_finite = (
+        "the objective became NaN or infinite: these are the last finite params; check the density near them, or bound "
+        "the params with a prior"
+    )
+    boundary = (
+        "converged with a param at the edge of its constraint: standard errors do not hold there; use fewer components, "
+        "or a prior that keeps params inside"
+    )
+    saddle = (
+        "stopped at a saddle point or on a ridge where the objective is flat: try other starts, or fix params that the "
+        "data do not identify"
+    )
+
+    @property
+    def ok(self) -> bool:
+        """Whether the params are a maximum (a maximum at the boundary included)."""
+        return self in (Status.converged, Status.boundary)
+
+    @property
+    def advice(self) -> str:
+        """What happened and what to do, in one line."""
+        return self.value
