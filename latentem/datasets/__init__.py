@@ -1,0 +1,56 @@
+"""Small published tables, typed in with their citation; each loads when it is first asked for."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from latentem.datasets.dataset import Dataset
+
+if TYPE_CHECKING:
+    from latentem.datasets.tables.abo_blood import abo_blood
+    from latentem.datasets.tables.airquality import airquality
+    from latentem.datasets.tables.attitude import attitude
+    from latentem.datasets.tables.carcinoma import carcinoma
+    from latentem.datasets.tables.cement import cement
+    from latentem.datasets.tables.diabetes import diabetes
+    from latentem.datasets.tables.earthquakes import earthquakes
+    from latentem.datasets.tables.genetic_linkage import genetic_linkage
+    from latentem.datasets.tables.hasselblad import hasselblad
+    from latentem.datasets.tables.iris import iris
+    from latentem.datasets.tables.lsat6 import lsat6
+    from latentem.datasets.tables.lsat7 import lsat7
+    from latentem.datasets.tables.motorette import motorette
+    from latentem.datasets.tables.murray import murray
+    from latentem.datasets.tables.nile import nile
+    from latentem.datasets.tables.old_faithful import old_faithful
+    from latentem.datasets.tables.widows import widows
+
+__all__ = [
+    "Dataset",
+    "abo_blood",
+    "airquality",
+    "attitude",
+    "carcinoma",
+    "cement",
+    "diabetes",
+    "earthquakes",
+    "genetic_linkage",
+    "hasselblad",
+    "iris",
+    "lsat6",
+    "lsat7",
+    "motorette",
+    "murray",
+    "nile",
+    "old_faithful",
+    "widows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"no data set is called {name!r}: choose one of {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.tables.{name}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
