@@ -13,7 +13,7 @@
 'converged'
 """
 
-from latentem import posterior, priors
+from latentem import families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.constraints import (
     correlation,
@@ -34,6 +34,9 @@ from latentem.mstep import Gradient, Newton
 from latentem.result import Fit, load
 from latentem.status import Status
 
+# Ready models are written against the names above, so they come last.
+from latentem.models import GaussianMixture, KMeans, Mixture  # isort: skip
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -44,7 +47,10 @@ __all__ = [
     "Finite",
     "Fit",
     "Given",
+    "GaussianMixture",
     "Gradient",
+    "KMeans",
+    "Mixture",
     "Model",
     "Newton",
     "Plain",
@@ -54,6 +60,7 @@ __all__ = [
     "correlation",
     "covariance",
     "em",
+    "families",
     "fit",
     "fixed",
     "interval",

@@ -31,7 +31,8 @@ from latentem.loop import (
 )
 from latentem.model import Model
 from latentem.mstep import resolve
-from latentem.polish import Polished, polish
+from latentem.polish import Polished
+from latentem.polish import polish as polish_params
 from latentem.progress import Progress
 from latentem.result import Fit
 from latentem.status import Status
@@ -107,9 +108,7 @@ def fit(
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
     _check_options(tolerance, step_tolerance, max_iterations, starts)
-    if not hasattr(model, "declare"):
-        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
-    declared, observations = model.declare(data)
+    declared, observations = declare(model, data)
     read = door.read(observations, weights)
     check_declaration(declared, read.observations)
     with jax.enable_x64(dtype == "float64"):
@@ -153,16 +152,31 @@ def fit(
     )
 
 
+def declare(model: Any, data: Any) -> tuple[Model, Any]:
+    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as a
+    dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
+
+    Raises:
+        TypeError: `model` is neither a Model nor a ready model.
+    """
+    if not hasattr(model, "declare"):
+        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
+    declared, observations = model.declare(data)
+    return (declared if isinstance(declared, Model) else declared.model()), observations
+
+
 def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[Form, Prepared]:
     """The cheapest exact form of the model on these data, and the data as that form wants them."""
     separable = model.separable
     if separable is not None and (separable.applies is None or separable.applies(host_rows)):
         context = _context(separable, rows, weights)
         return SeparableForm(model, separable), Prepared(context, rows, weights)
-    return RowForm(model), Prepared((), rows, weights)
+    m_step = model.m_step
+    context = () if m_step is None or m_step.context is None else _context(m_step, rows, weights)
+    return RowForm(model), Prepared(context, rows, weights)
 
 
-_context = jax.jit(lambda separable, rows, weights: separable.context(rows, weights), static_argnums=0)
+_context = jax.jit(lambda source, rows, weights: source.context(rows, weights), static_argnums=0)
 
 
 @dataclass
@@ -259,11 +273,11 @@ def _worth_polishing(form: Form, prepared: Prepared, status: Status) -> bool:
 
 
 def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
-    result: Polished = jax.tree.map(np.asarray, polish(form, outcome.params, prepared))
+    result: Polished = jax.tree.map(np.asarray, polish_params(form, outcome.params, prepared))
     if not np.isfinite(result.objective):
         return outcome
     status = outcome.status
-    if result.curvature <= -1e-7 * abs(result.largest_curvature):
+    if result.is_saddle:
         status = Status.saddle
     return Outcome(
         result.params,

@@ -134,12 +134,13 @@ class RowForm(Form):
     def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
         m_step = self.model.m_step
         assert m_step is not None
+        extra = () if m_step.context is None else (prepared.context,)
 
         def of_row(x: Any) -> tuple[Float[Array, ""], Any]:
             posterior = self.model.posterior(params, x)
             if not m_step.per_value:
-                return posterior.log_evidence, posterior.expect(lambda z: m_step.statistics(params, x, z))
-            values = jax.vmap(lambda z: m_step.statistics(params, x, z))(posterior.nodes)
+                return posterior.log_evidence, posterior.expect(lambda z: m_step.statistics(params, x, z, *extra))
+            values = jax.vmap(lambda z: m_step.statistics(params, x, z, *extra))(posterior.nodes)
             q = posterior.probabilities
             return posterior.log_evidence, jax.tree.map(lambda v: _scaled(q, v), values)
 
@@ -150,8 +151,9 @@ class RowForm(Form):
         return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
 
     def maximize(self, expected: Any, params: Any, prepared: Prepared) -> Any:
-        assert self.model.m_step is not None
-        return self.model.m_step.maximize(expected, params)
+        m_step = self.model.m_step
+        assert m_step is not None
+        return m_step.maximize(expected, params, *(() if m_step.context is None else (prepared.context,)))
 
 
 def _scaled(q: Float[Array, " K"], values: Array) -> Array:

@@ -28,12 +28,15 @@ class ClosedForm:
             sum_n w_n p(z = k | x_n) statistics(params, x_n, k). For latents on nodes.
         includes_prior: `maximize` already maximises expected log-likelihood + log prior. Where a model has a prior and
             this is False, the M-step is derived instead.
+        context: `(observations, weights) -> pytree`, what both need from the data as a whole, such as a scale; where it
+            is given, both take it as one more argument.
     """
 
-    statistics: Callable[[Any, Any, Any], Any]
-    maximize: Callable[[Any, Any], Any]
+    statistics: Callable[..., Any]
+    maximize: Callable[..., Any]
     per_value: bool = False
     includes_prior: bool = False
+    context: Callable[[Any, Any], Any] | None = None
 
 
 def _no_context(observations: Any, weights: Any) -> tuple[()]:

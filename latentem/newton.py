@@ -15,12 +15,13 @@ LONGEST_STEP = 4.0
 
 
 class NewtonState(NamedTuple):
-    """What Newton carries: the point, its value, the Newton decrement (predicted gain of a full step), counts."""
+    """What Newton carries: the point, its value, the Newton decrement (predicted gain of a full step) and the Hessian at the
+    point before the last step, counts."""
 
     u: Float[Array, " P"]
     value: Float[Array, ""]
     decrement: Float[Array, ""]
-    curvature: Float[Array, ""]
+    hessian: Float[Array, "P P"]
     iterations: Array
     evaluations: Array
     stuck: Array
@@ -28,8 +29,8 @@ class NewtonState(NamedTuple):
 
 def ascent_direction(
     gradient: Float[Array, " P"], hessian: Float[Array, "P P"]
-) -> tuple[Float[Array, " P"], Float[Array, ""], Float[Array, ""]]:
-    """(direction, predicted gain, smallest eigenvalue of -hessian): Newton with the eigenvalues of -hessian replaced
+) -> tuple[Float[Array, " P"], Float[Array, ""]]:
+    """(direction, predicted gain): Newton with the eigenvalues of -hessian replaced
     by their absolute values, so that it ascends also where the function is not concave (Nocedal and Wright 2006, 3.4).
     """
     curvature, vectors = jnp.linalg.eigh(-0.5 * (hessian + hessian.T))
@@ -37,7 +38,7 @@ def ascent_direction(
     floor = jnp.maximum(jnp.max(jnp.abs(curvature)) * eps * 10, jnp.finfo(gradient.dtype).tiny)
     rotated = vectors.T @ gradient
     step = rotated / jnp.maximum(jnp.abs(curvature), floor)
-    return vectors @ step, 0.5 * rotated @ step, curvature[0]
+    return vectors @ step, 0.5 * rotated @ step
 
 
 def newton_ascent(
@@ -78,13 +79,14 @@ def newton_ascent(
 
     def body(s: NewtonState) -> NewtonState:
         g = gradient(s.u)
-        direction, gain, curvature = ascent_direction(g, hessian(s.u))
+        h = hessian(s.u)
+        direction, gain = ascent_direction(g, h)
         direction = jnp.where(jnp.all(jnp.isfinite(direction)), direction, 0.0)
         # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.
         slack = 4 * eps * (1 + jnp.abs(s.value))
         good, new, at_new, count = search(s.u, s.value, direction, slack)
         return NewtonState(
-            new, at_new, gain, curvature, s.iterations + 1, s.evaluations + count, ~good | ~jnp.isfinite(gain)
+            new, at_new, gain, h, s.iterations + 1, s.evaluations + count, ~good | ~jnp.isfinite(gain)
         )
 
     def proceed(s: NewtonState) -> Array:
@@ -94,10 +96,7 @@ def newton_ascent(
     zero = jnp.zeros((), jnp.int32)
     at_start = value(start)
     infinite = jnp.full_like(at_start, jnp.inf)
-    state = NewtonState(start, at_start, infinite, infinite, zero, zero + 1, ~jnp.isfinite(at_start))
+    unknown = jnp.zeros((start.size, start.size), start.dtype)
+    state = NewtonState(start, at_start, infinite, unknown, zero, zero + 1, ~jnp.isfinite(at_start))
     return lax.while_loop(proceed, body, state)
 
-
-def dense_hessian(gradient: Callable[[Float[Array, " P"]], Float[Array, " P"]]) -> Callable[[Array], Array]:
-    """Hessian of a function from its gradient, forward over whatever the gradient is made of."""
-    return jax.jacfwd(gradient)

@@ -18,64 +18,70 @@ class Polished(NamedTuple):
     """What a polish returns.
 
     Args:
-        params: the params reached.
+        u: the free vector reached.
+        params: the params there.
         objective: log-likelihood + log prior there.
-        decrement: predicted gain of one more Newton step.
-        curvature: smallest eigenvalue of the information at the last step.
-        gradient: largest absolute entry of the gradient in u there.
+        curvature: eigenvalues of the information (minus the Hessian of the objective in u), ascending.
+        flattest: eigenvector of the smallest one, (P,).
+        gradient: largest absolute entry of the gradient in u.
         iterations: Newton steps.
         evaluations: evaluations of the objective.
     """
 
+    u: Float[Array, " P"]
     params: Any
     objective: Float[Array, ""]
-    decrement: Float[Array, ""]
-    curvature: Float[Array, ""]
-    largest_curvature: Float[Array, ""]
+    curvature: Float[Array, " P"]
+    flattest: Float[Array, " P"]
     gradient: Float[Array, ""]
     iterations: Array
     evaluations: Array
 
+    @property
+    def is_saddle(self) -> bool:
+        """The information is negative along some direction: EM can stop there, a maximum cannot lie there."""
+        return bool(self.curvature[0] < -1e-8 * abs(self.curvature[-1]))
+
 
 @partial(jax.jit, static_argnames=("form", "iterations"))
-def polish(form: Form, params: Any, prepared: Prepared, *, iterations: int = 30) -> Polished:
-    """Damped Newton on the objective, to rounding level; a saddle is left along its direction of ascent."""
+def climb(form: Form, u: Float[Array, " P"], prepared: Prepared, *, iterations: int = 30) -> Polished:
+    """Damped Newton on the objective from u, to rounding level."""
     space = form.model.space
-    value = partial(derivatives.objective, form, prepared)
     gradient = partial(derivatives.score, form, prepared)
-    hessian = partial(derivatives.hessian, form, prepared)
-
-    def climb(u: Float[Array, " P"]) -> Any:
-        return newton_ascent(value, gradient, hessian, u, iterations=iterations, tolerance=1e-17)
-
-    start = space.unconstrain(params)
-    state = climb(start)
-    information, vectors = jnp.linalg.eigh(-hessian(state.u))
-    u = state.u
-    largest = jnp.max(jnp.abs(information))
-
-    # Where the information is negative along a direction the point is a saddle: EM can stop there, a maximum cannot.
-    is_saddle = information[0] < -1e-8 * largest
-    lengths = jnp.asarray([1.0, -1.0, 0.3, -0.3, 0.1, -0.1, 0.01, -0.01], dtype=u.dtype)
-
-    def leave(u: Float[Array, " P"]) -> Any:
-        values = jax.lax.map(lambda t: value(u + t * vectors[:, 0]), lengths)
-        best = jnp.argmax(jnp.where(jnp.isfinite(values), values, -jnp.inf))
-        again = climb(u + lengths[best] * vectors[:, 0])
-        better = again.value > state.value
-        return jax.tree.map(lambda a, b: jnp.where(better, a, b), again, state)
-
-    state = jax.lax.cond(is_saddle, leave, lambda _: state, u)
-    information = jax.lax.cond(
-        is_saddle, lambda v: jnp.linalg.eigvalsh(-hessian(v)), lambda _: information, state.u
+    state = newton_ascent(
+        partial(derivatives.objective, form, prepared),
+        gradient,
+        partial(derivatives.hessian, form, prepared),
+        u,
+        iterations=iterations,
+        tolerance=1e-17,
     )
+    curvature, vectors = jnp.linalg.eigh(-state.hessian)
     return Polished(
+        state.u,
         space.with_fixed(space.constrain(state.u)),
         state.value,
-        state.decrement,
-        information[0],
-        information[-1],
+        curvature,
+        vectors[:, 0],
         jnp.max(jnp.abs(gradient(state.u)), initial=0.0),
         state.iterations,
         state.evaluations,
     )
+
+
+def polish(form: Form, params: Any, prepared: Prepared) -> Polished:
+    """`climb` from params; a saddle is left along its direction of ascent and climbed from there."""
+    reached = climb(form, _unconstrain(form, params), prepared)
+    for length in (1.0, -1.0, 0.1, -0.1):
+        if not reached.is_saddle:
+            break
+        other = climb(form, reached.u + length * reached.flattest, prepared)
+        if other.objective > reached.objective:
+            evaluations, iterations = reached.evaluations, reached.iterations
+            reached = other._replace(
+                iterations=other.iterations + iterations, evaluations=other.evaluations + evaluations
+            )
+    return reached
+
+
+_unconstrain = jax.jit(lambda form, params: form.model.space.unconstrain(params), static_argnums=0)

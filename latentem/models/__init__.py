@@ -1,0 +1,6 @@
+"""Ready models: users of the public interface."""
+
+from latentem.models.kmeans import KMeans
+from latentem.models.mixture import GaussianMixture, Mixture
+
+__all__ = ["GaussianMixture", "KMeans", "Mixture"]
