@@ -15,7 +15,7 @@ import numpy as np
 from latentem import data as door
 from latentem.accelerate import SQUAREM, Method
 from latentem.em import evaluate, row_log_prob
-from latentem.forms import Form, Prepared, RowForm, SeparableForm
+from latentem.forms import Form, Prepared, RowForm
 from latentem.initial import initial_params
 from latentem.loop import (
     CHUNK_ITERATIONS,
@@ -33,6 +33,7 @@ from latentem.model import Model
 from latentem.mstep import resolve
 from latentem.polish import Polished
 from latentem.polish import polish as polish_params
+from latentem.prepare import choose_form
 from latentem.progress import Progress
 from latentem.result import Fit
 from latentem.status import Status
@@ -163,20 +164,6 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
         raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
     declared, observations = model.declare(data)
     return (declared if isinstance(declared, Model) else declared.model()), observations
-
-
-def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[Form, Prepared]:
-    """The cheapest exact form of the model on these data, and the data as that form wants them."""
-    separable = model.separable
-    if separable is not None and (separable.applies is None or separable.applies(host_rows)):
-        context = _context(separable, rows, weights)
-        return SeparableForm(model, separable), Prepared(context, rows, weights)
-    m_step = model.m_step
-    context = () if m_step is None or m_step.context is None else _context(m_step, rows, weights)
-    return RowForm(model), Prepared(context, rows, weights)
-
-
-_context = jax.jit(lambda source, rows, weights: source.context(rows, weights), static_argnums=0)
 
 
 @dataclass
