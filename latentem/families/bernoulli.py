@@ -1,0 +1,109 @@
+"""Yes or no: the Bernoulli distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlog1py, xlogy
+from jaxtyping import Array, Float
+
+from latentem import priors
+from latentem.constraints import unit
+from latentem.families import checks
+from latentem.families.base import (
+    NONE,
+    Family,
+    Names,
+    Params,
+    floating,
+    keep_empty,
+    like,
+    log_or_impossible,
+    masked,
+    maximize_one,
+    pool,
+    ratio,
+)
+
+
+@dataclass(frozen=True)
+class Bernoulli(Family):
+    """Bernoulli distribution of 0 or 1: `probability` () of a 1. Closed form under a beta prior of the
+    probability.
+
+    >>> Bernoulli().constraints()["probability"].describe()
+    'a number between 0 and 1'
+    """
+
+    def declare(self, x: Any) -> tuple[Bernoulli, np.ndarray]:
+        x = checks.finite("Bernoulli", checks.column("Bernoulli", x))
+        checks.refuse("Bernoulli", x, (x != 0) & (x != 1), "0 or 1", "use Categorical for more values")
+        return self, x
+
+    def constraints(self) -> Params:
+        return {"probability": unit()}
+
+    @property
+    def separable(self) -> bool:
+        return True
+
+    @property
+    def width(self) -> int:
+        return 3
+
+    def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = floating(x)
+        valid = (x == 0) | (x == 1)
+        x = jnp.where(valid, x, 0)
+        probability = params["probability"]
+        return masked(valid, xlogy(x, probability) + xlog1py(1 - x, -probability))
+
+    def sample(self, params: Params, key: Array) -> Array:
+        return jax.random.bernoulli(key, params["probability"]).astype(int)
+
+    def features(self, x: Any, context: Any) -> Float[Array, " S"]:
+        # both outcomes: a probability of 0 or 1 then never multiplies what was observed
+        x = floating(x)
+        return jnp.stack([jnp.ones_like(x), x, 1 - x])
+
+    def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
+        probability = params["probability"]
+        return jnp.stack(
+            [jnp.zeros_like(probability), log_or_impossible(probability), log_or_impossible(1 - probability)]
+        )
+
+    def has_closed_form(
+        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
+    ) -> bool:
+        return isinstance(self.free_priors(fixed, prior).get("probability"), (priors.Beta, type(None)))
+
+    def maximize(
+        self,
+        expected: Float[Array, "K S"],
+        params: Params,
+        context: Any,
+        *,
+        shared: Names = NONE,
+        fixed: Names = NONE,
+        prior: Mapping[str, Any] | None = None,
+    ) -> Params:
+        if "probability" in fixed:
+            return params
+        expected = pool(expected, "probability" in shared)
+        count, ones, zeros = expected[..., 0], expected[..., 1], expected[..., 2]
+        belief = self.free_priors(fixed, prior).get("probability")
+        if isinstance(belief, priors.Beta):
+            ones = ones + like(belief.a, ones) - 1
+            zeros = zeros + like(belief.b, zeros) - 1
+        # a prior below 1 pulls to the edge, not over it
+        ones, zeros = jnp.maximum(ones, 0), jnp.maximum(zeros, 0)
+        probability = jnp.where(ones + zeros > 0, ratio(ones, ones + zeros), params["probability"])
+        return {"probability": keep_empty(count, probability, params["probability"])}
+
+    def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
+        return maximize_one(self, x, weights, context)

@@ -1,0 +1,128 @@
+"""One of C categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentem import priors
+from latentem.constraints import simplex
+from latentem.families import checks
+from latentem.families.base import (
+    NONE,
+    Family,
+    Names,
+    Params,
+    floating,
+    keep_empty,
+    like,
+    log_or_impossible,
+    masked,
+    maximize_one,
+    pool,
+    ratio,
+)
+
+
+def mode(counts: Float[Array, "*K C"], old: Float[Array, "*K C"], belief: Any) -> Float[Array, "*K C"]:
+    """Probabilities that maximise counts . log(probabilities), plus the log of a Dirichlet density."""
+    if isinstance(belief, priors.Dirichlet):
+        # a concentration below 1 pulls to the edge, not over it
+        counts = jnp.maximum(counts + like(belief.concentration, counts) - 1, 0)
+    total = jnp.sum(counts, axis=-1, keepdims=True)
+    return jnp.where(total > 0, ratio(counts, total), old)
+
+
+@dataclass(frozen=True)
+class Categorical(Family):
+    """Categorical distribution of an integer 0, ..., C - 1: `probabilities` (C,). Closed form under a
+    Dirichlet prior.
+
+    Args:
+        categories: C; None until the family has seen data, then one more than the largest observation.
+
+    >>> Categorical(3).constraints()["probabilities"].shape
+    (3,)
+    """
+
+    categories: int | None = None
+
+    @property
+    def _size(self) -> int:
+        if self.categories is None:
+            raise ValueError(
+                "Categorical: categories=None: expected a number; give it or call declare(x) first"
+            )
+        return self.categories
+
+    def declare(self, x: Any) -> tuple[Categorical, np.ndarray]:
+        x = checks.finite("Categorical", checks.column("Categorical", x))
+        wrong = (x < 0) | (x != np.floor(x))
+        checks.refuse("Categorical", x, wrong, "integers 0, 1, 2, ...", "number the categories from 0")
+        if self.categories is None:
+            return replace(self, categories=int(x.max()) + 1), x
+        expected = f"integers 0, ..., {self.categories - 1}"
+        checks.refuse("Categorical", x, x >= self.categories, expected, "raise categories or recode")
+        return self, x
+
+    def constraints(self) -> Params:
+        return {"probabilities": simplex(self._size)}
+
+    @property
+    def separable(self) -> bool:
+        return True
+
+    @property
+    def width(self) -> int:
+        return 1 + self._size
+
+    def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
+        chosen = jnp.sum(jnp.where(self._indicators(x), params["probabilities"], 0))
+        # also impossible: a number that is no category
+        return masked(chosen > 0, jnp.log(jnp.where(chosen > 0, chosen, 1)))
+
+    def sample(self, params: Params, key: Array) -> Array:
+        return jax.random.categorical(key, log_or_impossible(params["probabilities"]))
+
+    def features(self, x: Any, context: Any) -> Float[Array, " S"]:
+        x = floating(x)
+        return jnp.concatenate([jnp.ones(1, x.dtype), self._indicators(x).astype(x.dtype)])
+
+    def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
+        logs = log_or_impossible(params["probabilities"])
+        return jnp.concatenate([jnp.zeros(1, logs.dtype), logs])
+
+    def has_closed_form(
+        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
+    ) -> bool:
+        return isinstance(self.free_priors(fixed, prior).get("probabilities"), (priors.Dirichlet, type(None)))
+
+    def maximize(
+        self,
+        expected: Float[Array, "K S"],
+        params: Params,
+        context: Any,
+        *,
+        shared: Names = NONE,
+        fixed: Names = NONE,
+        prior: Mapping[str, Any] | None = None,
+    ) -> Params:
+        if "probabilities" in fixed:
+            return params
+        expected = pool(expected, "probabilities" in shared)
+        old = params["probabilities"]
+        new = mode(expected[..., 1:], old, self.free_priors(fixed, prior).get("probabilities"))
+        return {"probabilities": keep_empty(expected[..., 0], new, old)}
+
+    def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
+        return maximize_one(self, x, weights, context)
+
+    def _indicators(self, x: Any) -> Array:
+        x = floating(x).reshape(())
+        return x == jnp.arange(self._size, dtype=x.dtype)

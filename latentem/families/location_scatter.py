@@ -1,0 +1,144 @@
+"""M-step of a location and a full scatter matrix: Gaussian covariances, Student t scale matrices.
+
+Everything is computed about a reference point and in units of the data (`centre`, `scale`): quadratic
+statistics of raw data cancel. Source: Dempster, Laird & Rubin (1977); the penalised scatter is the mode under
+an inverse Wishart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from latentem.families.base import Names, keep_empty, like, occupied, ratio
+
+FLOOR = 1e-9
+
+
+def smallest(dtype: Any) -> float:
+    """The least variance, relative to that of the data, that a component can collapse to."""
+    return max(FLOOR, 8 * float(jnp.finfo(dtype).eps))
+
+
+def above_floor(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
+    """scatter with its eigenvalues raised to the floor; untouched when all are above it."""
+    floor = smallest(scatter.dtype)
+    least = floor * jnp.eye(scatter.shape[-1], dtype=scatter.dtype)
+
+    def sound(matrix: Float[Array, "*K D D"]) -> Array:
+        return jnp.all(jnp.isfinite(jnp.linalg.cholesky(matrix)), axis=(-1, -2))
+
+    above = sound(scatter - least)
+
+    def raise_to_floor(matrix: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
+        values, vectors = jnp.linalg.eigh(matrix)
+        # an eigenvalue is only known to rounding of the largest one
+        lowest = jnp.maximum(floor, 8 * matrix.shape[-1] * jnp.finfo(matrix.dtype).eps * values[..., -1:])
+        raised = (vectors * jnp.maximum(values, lowest)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+        raised = (raised + jnp.swapaxes(raised, -1, -2)) / 2
+        return jnp.where(above[..., None, None], matrix, raised)
+
+    # the decomposition costs many times the Cholesky test and is almost never needed
+    return jax.lax.cond(jnp.all(above), lambda matrix: matrix, raise_to_floor, scatter)
+
+
+def maximize(
+    count: Float[Array, " K"],
+    mass: Float[Array, " K"],
+    first: Float[Array, "K D"],
+    second: Float[Array, "K D D"],
+    location: Float[Array, "*K D"],
+    matrix: Float[Array, "*K D D"],
+    context: tuple[Array, Array],
+    names: tuple[str, str],
+    shared: Names,
+    fixed: Names,
+    prior: Any,
+) -> tuple[Float[Array, "*K D"], Float[Array, "*K D D"]]:
+    """Location and matrix of K components from weighted moments.
+
+    Args:
+        count: observations per component, what the scatter is divided by.
+        mass: total weight of the moments (`count`, or the sum of the expected scales of a Student t).
+        first: weighted sums of y = (x - centre) / scale.
+        second: weighted sums of y y^T.
+        location: current locations, without axis K when shared.
+        matrix: current matrices, likewise.
+        context: centre (D,) or (K, D), and scale (D,).
+        names: what location and matrix are called.
+        shared: names in common to all components.
+        fixed: names that stay put.
+        prior: an inverse Wishart for the matrix, or None.
+
+    Returns:
+        location and matrix, in the data's own coordinates.
+    """
+    location_name, matrix_name = names
+    dim = first.shape[-1]
+    scale = context[1]
+    centre = jnp.broadcast_to(context[0], first.shape)
+    units = scale[:, None] * scale[None, :]
+
+    mean = ratio(first, mass[:, None])
+    if location_name in fixed:
+        new_location = location
+    elif location_name in shared:
+        new_location = _common_location(mass, mean, centre, scale, matrix)
+        new_location = jnp.where(jnp.sum(mass) > 0, new_location, location)
+    else:
+        new_location = keep_empty(count, centre + scale * mean, location)
+    if matrix_name in fixed:
+        return new_location, matrix
+
+    if location_name in fixed or location_name in shared:
+        miss = mean - (new_location - centre) / scale
+    else:
+        miss = jnp.zeros_like(mean)
+    # about the mean first, then about the location: each difference is between numbers of its own size
+    about_mean = ratio(second, mass[:, None, None]) - mean[:, :, None] * mean[:, None, :]
+    scatter = mass[:, None, None] * (about_mean + miss[:, :, None] * miss[:, None, :])
+    total = count
+    if matrix_name in shared:
+        used = occupied(count)
+        scatter = jnp.sum(jnp.where(used[:, None, None], scatter, 0), axis=0)
+        total = jnp.sum(jnp.where(used, count, 0))
+    divisor = total
+    if prior is not None:
+        scatter = scatter + like(prior.scale, scatter) / units
+        divisor = total + like(prior.df, scatter) + dim + 1
+    new = ratio(scatter, divisor[..., None, None])
+    empty = divisor <= 0 if matrix_name in shared else ~occupied(count)
+    # an empty component must not call for the eigen-decomposition
+    new = jnp.where(empty[..., None, None], jnp.eye(dim, dtype=new.dtype), new)
+    new = above_floor(new) * units
+    return new_location, jnp.where(empty[..., None, None], matrix, new)
+
+
+def _common_location(
+    mass: Float[Array, " K"],
+    mean: Float[Array, "K D"],
+    centre: Float[Array, "K D"],
+    scale: Float[Array, " D"],
+    matrix: Float[Array, "*K D D"],
+) -> Float[Array, " D"]:
+    """The location of all components: their means weighted by precision (generalised least squares)."""
+    dim = mean.shape[-1]
+    offset = mean + (centre - centre[0]) / scale
+    standard = jnp.broadcast_to(matrix, (*mean.shape, dim)) / (scale[:, None] * scale[None, :])
+    precision = mass[:, None, None] * jnp.linalg.inv(standard)
+    pull = jnp.sum(jnp.einsum("kij,kj->ki", precision, offset), axis=0)
+    return centre[0] + scale * jnp.linalg.solve(jnp.sum(precision, axis=0), pull)
+
+
+def closed(
+    names: tuple[str, str], shared: Names, fixed: Names, priors: dict[str, Any], conjugate: type
+) -> bool:
+    """Whether location and matrix are both maximised exactly by `maximize`."""
+    location_name, matrix_name = names
+    if location_name in priors or not isinstance(priors.get(matrix_name), (conjugate, type(None))):
+        return False
+    # a common location is weighted by precisions that must not themselves depend on it
+    return location_name not in shared or location_name in fixed or matrix_name in fixed | shared

@@ -1,0 +1,101 @@
+"""Counts: the Poisson distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import gammaln, xlogy
+from jaxtyping import Array, Float
+
+from latentem import priors
+from latentem.constraints import positive
+from latentem.families import checks
+from latentem.families.base import (
+    NONE,
+    Family,
+    Names,
+    Params,
+    floating,
+    inside_positive,
+    keep_empty,
+    like,
+    masked,
+    maximize_one,
+    pool,
+    ratio,
+)
+
+
+@dataclass(frozen=True)
+class Poisson(Family):
+    """Poisson distribution of a count 0, 1, 2, ...: `rate` (). Closed form under a gamma prior of the rate.
+
+    >>> Poisson().constraints()["rate"].describe()
+    'a positive number'
+    """
+
+    def declare(self, x: Any) -> tuple[Poisson, np.ndarray]:
+        return self, checks.counts("Poisson", checks.column("Poisson", x))
+
+    def constraints(self) -> Params:
+        return {"rate": positive()}
+
+    @property
+    def separable(self) -> bool:
+        return True
+
+    @property
+    def width(self) -> int:
+        return 3
+
+    def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = floating(x)
+        valid = (x >= 0) & (x == jnp.floor(x))
+        count = jnp.where(valid, x, 0)
+        return masked(valid, xlogy(count, params["rate"]) - params["rate"] - gammaln(count + 1))
+
+    def sample(self, params: Params, key: Array) -> Array:
+        return jax.random.poisson(key, params["rate"])
+
+    def features(self, x: Any, context: Any) -> Float[Array, " S"]:
+        x = floating(x)
+        return jnp.stack([jnp.ones_like(x), x, gammaln(x + 1)])
+
+    def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
+        rate = params["rate"]
+        return jnp.stack([-rate, jnp.log(rate), -jnp.ones_like(rate)])
+
+    def has_closed_form(
+        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
+    ) -> bool:
+        return isinstance(self.free_priors(fixed, prior).get("rate"), (priors.Gamma, type(None)))
+
+    def maximize(
+        self,
+        expected: Float[Array, "K S"],
+        params: Params,
+        context: Any,
+        *,
+        shared: Names = NONE,
+        fixed: Names = NONE,
+        prior: Mapping[str, Any] | None = None,
+    ) -> Params:
+        if "rate" in fixed:
+            return params
+        expected = pool(expected, "rate" in shared)
+        count, total = expected[..., 0], expected[..., 1]
+        belief = self.free_priors(fixed, prior).get("rate")
+        numerator, denominator = total, count
+        if isinstance(belief, priors.Gamma):
+            numerator = total + like(belief.shape, total) - 1
+            denominator = count + like(belief.rate, total)
+        rate = inside_positive(ratio(numerator, denominator))
+        return {"rate": keep_empty(count, rate, params["rate"])}
+
+    def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
+        return maximize_one(self, x, weights, context)

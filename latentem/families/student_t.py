@@ -1,0 +1,158 @@
+"""Heavy tails: the multivariate Student t distribution, a normal whose precision varies from row to row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Float
+
+from latentem import priors
+from latentem.constraints import covariance, positive, real
+from latentem.families import checks, location_scatter, symmetric
+from latentem.families.base import NONE, Family, Names, Params, floating, occupied, ratio
+from latentem.families.gaussian_context import median_and_quartiles
+from latentem.families.special import log_gamma_ratio, log_minus_digamma, solve_log_minus_digamma
+
+NAMES = ("location", "scale")
+DF_RANGE = (0.01, 1e6)
+
+
+@dataclass(frozen=True)
+class StudentT(Family):
+    """Student t distribution of a vector (D,): `location` (D,), `scale` (D, D), and `df` ().
+
+    `scale` is the matrix in place of a covariance (the covariance is scale * df / (df - 2)). Each row has a
+    latent precision u ~ Gamma(df / 2, df / 2); the statistics are [1, u, u y, upper triangle of u y y^T, log
+    u - u + 1] in expectation, with y = (x - current location) / (scale of the data). `df` stays between 0.01
+    and 1e6. Closed form under an inverse Wishart prior of `scale`.
+
+    Args:
+        dim: D; None until the family has seen data.
+
+    Source: Liu & Rubin, Statistica Sinica 5 (1995), 19-39.
+
+    >>> StudentT(2).constraints()["location"].shape
+    (2,)
+    """
+
+    vector: ClassVar[bool] = True
+    dim: int | None = None
+
+    @property
+    def _size(self) -> int:
+        if self.dim is None:
+            raise ValueError("StudentT: dim=None: expected a number; give dim or call declare(x) first")
+        return self.dim
+
+    def declare(self, x: Any) -> tuple[StudentT, np.ndarray]:
+        x = checks.finite("StudentT", checks.matrix("StudentT", x, self.dim))
+        return replace(self, dim=x.shape[1]), x
+
+    def constraints(self) -> Params:
+        return {"location": real(self._size), "scale": covariance(self._size), "df": positive()}
+
+    @property
+    def width(self) -> int:
+        return 3 + self._size + symmetric.length(self._size)
+
+    def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = floating(x).reshape(self._size)
+        df = floating(params["df"])
+        half = jnp.asarray(0.5 * self._size, df.dtype)
+        factor = jnp.linalg.cholesky(params["scale"])
+        white = solve_triangular(factor, x - params["location"], lower=True)
+        constant = log_gamma_ratio(0.5 * df, half) - half * jnp.log(df * jnp.pi)
+        log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
+        return constant - log_det - (0.5 * df + half) * jnp.log1p((white @ white) / df)
+
+    def sample(self, params: Params, key: Array) -> Float[Array, " D"]:
+        df, location = floating(params["df"]), floating(params["location"])
+        normal, gamma = jax.random.split(key)
+        noise = jnp.linalg.cholesky(params["scale"]) @ jax.random.normal(
+            normal, location.shape, location.dtype
+        )
+        precision = jax.random.gamma(gamma, 0.5 * df, dtype=df.dtype) / (0.5 * df)
+        return location + noise / jnp.sqrt(jnp.maximum(precision, jnp.finfo(df.dtype).tiny))
+
+    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array]:
+        """Median and normal-consistent interquartile range of each column, (D,) and (D,)."""
+        return median_and_quartiles(floating(x), weights)
+
+    def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
+        unit = context[1]
+        df = params["df"]
+        y = (floating(x).reshape(self._size) - params["location"]) / unit
+        factor = jnp.linalg.cholesky(params["scale"] / (unit[:, None] * unit[None, :]))
+        white = solve_triangular(factor, y, lower=True)
+        # u - 1; what follows is written in it because u is near 1 when df is large
+        excess = (self._size - white @ white) / (df + white @ white)
+        u = (df + self._size) / (df + white @ white)
+        surprise = jnp.log1p(excess) - excess - log_minus_digamma(0.5 * (df + self._size))
+        second = symmetric.products(y)
+        return jnp.concatenate(
+            [jnp.stack([jnp.ones_like(u), u]), u * y, *(u * row for row in second), surprise[None]]
+        )
+
+    def statistics_context(self, params: Params, context: Any) -> Any:
+        return params["location"], context[1]
+
+    def has_closed_form(
+        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
+    ) -> bool:
+        beliefs = self.free_priors(fixed, prior)
+        return "df" not in beliefs and location_scatter.closed(
+            NAMES, shared, fixed, beliefs, priors.InverseWishart
+        )
+
+    def maximize(
+        self,
+        expected: Float[Array, "K S"],
+        params: Params,
+        context: Any,
+        *,
+        shared: Names = NONE,
+        fixed: Names = NONE,
+        prior: Mapping[str, Any] | None = None,
+    ) -> Params:
+        dim = self._size
+        count, mass, surprise = expected[:, 0], expected[:, 1], expected[:, -1]
+        belief = self.free_priors(fixed, prior).get("scale")
+        location, scale = location_scatter.maximize(
+            count,
+            mass,
+            expected[:, 2 : 2 + dim],
+            symmetric.unpack(expected[:, 2 + dim : -1], dim),
+            params["location"],
+            params["scale"],
+            context,
+            NAMES,
+            shared,
+            fixed,
+            belief if isinstance(belief, priors.InverseWishart) else None,
+        )
+        df = params["df"]
+        if "df" not in fixed:
+            used = occupied(count)
+            if "df" in shared:
+                total = jnp.sum(jnp.where(used, count, 0))
+                level, used = -ratio(jnp.sum(jnp.where(used, surprise, 0)), total), total > 0
+            else:
+                level = -ratio(surprise, count)
+            low, high = DF_RANGE
+            df = jnp.where(used, jnp.clip(2 * solve_log_minus_digamma(level), low, high), df)
+        return {"location": location, "scale": scale, "df": df}
+
+    def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
+        """Median, the covariance of the data with its tails pulled in, and 10 degrees of freedom."""
+        centre, unit = context
+        y = jnp.where(weights[:, None] > 0, (floating(x) - centre) / unit, 0)
+        y = jnp.clip(y, -4, 4)
+        matrix = ratio((y * weights[:, None]).T @ y, jnp.sum(weights))
+        scale = location_scatter.above_floor(matrix) * (unit[:, None] * unit[None, :])
+        return {"location": centre, "scale": scale, "df": jnp.asarray(10.0, y.dtype)}

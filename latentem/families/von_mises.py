@@ -1,0 +1,158 @@
+"""Directions: the von Mises distribution on the circle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import i0e, i1e
+from jaxtyping import Array, Float
+
+from latentem.constraints import positive, real
+from latentem.families import checks
+from latentem.families.base import (
+    NONE,
+    Family,
+    Names,
+    Params,
+    floating,
+    masked,
+    maximize_one,
+    occupied,
+    ratio,
+)
+from latentem.families.gaussian_diagonal import LOG_TWO_PI
+
+CONCENTRATIONS = (1e-8, 1e8)
+
+
+def solve_bessel_ratio(length: Float[Array, "*K"]) -> Float[Array, "*K"]:
+    """The concentration whose mean resultant length I1 / I0 is `length`, between 1e-8 and 1e8."""
+    low, high = CONCENTRATIONS
+    length = jnp.clip(length, 0, 1 - 4 * jnp.finfo(jnp.asarray(length).dtype).eps)
+
+    def slope(k: Float[Array, "*K"], value: Float[Array, "*K"]) -> Float[Array, "*K"]:
+        # the direct formula is a difference of nearly equal numbers when k is large, and 0 / 0 when it is
+        # small
+        inverse = 1 / jnp.maximum(k, 1)
+        series = inverse**2 * (0.5 + inverse * (0.25 + 0.375 * inverse))
+        direct = 1 - value / jnp.maximum(k, 1e-3) - value**2
+        return jnp.where(k > 100, series, jnp.where(k < 1e-3, 0.5, direct))
+
+    def step(_: int, k: Float[Array, "*K"]) -> Float[Array, "*K"]:
+        value = i1e(k) / i0e(k)
+        # the ratio is concave: from below a step may shoot over, never beyond twice
+        return jnp.clip(k - (value - length) / slope(k, value), 0.5 * k, 2 * k + low)
+
+    start = length * (2 - length**2) / (1 - length**2)
+    return jnp.clip(jax.lax.fori_loop(0, 12, step, start), low, high)
+
+
+@dataclass(frozen=True)
+class VonMises(Family):
+    """Von Mises distribution of an angle in radians: `mean` () direction and `concentration` ().
+
+    Angles count modulo 2 pi. The concentration stays between 1e-8 (no direction) and 1e8.
+    Source: Mardia & Jupp, Directional Statistics (2000).
+
+    >>> sorted(VonMises().constraints())
+    ['concentration', 'mean']
+    """
+
+    def declare(self, x: Any) -> tuple[VonMises, np.ndarray]:
+        return self, checks.finite("VonMises", checks.column("VonMises", x))
+
+    def constraints(self) -> Params:
+        return {"mean": real(), "concentration": positive()}
+
+    @property
+    def separable(self) -> bool:
+        return True
+
+    @property
+    def width(self) -> int:
+        return 3
+
+    def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = floating(x)
+        valid = jnp.isfinite(x)
+        angle = jnp.where(valid, x, 0) - params["mean"]
+        k = params["concentration"]
+        # cos(angle) - 1 without cancellation
+        return masked(valid, -2 * k * jnp.sin(angle / 2) ** 2 - LOG_TWO_PI - jnp.log(i0e(k)))
+
+    def sample(self, params: Params, key: Array) -> Array:
+        """One angle between -pi and pi, by the rejection method of Best & Fisher (1979)."""
+        mean, k = floating(params["mean"]), floating(params["concentration"])
+        # r - 1 without cancellation for a small concentration
+        root = jnp.sqrt(1 + 4 * k**2)
+        tau = 1 + root
+        rho = (tau - jnp.sqrt(2 * tau)) / (2 * jnp.maximum(k, 1e-4))
+        r = jnp.where(k > 1e-4, (1 + rho**2) / (2 * rho), 1 / jnp.maximum(k, 1e-8))
+
+        def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            key, _, _ = state
+            key, first, second = jax.random.split(key, 3)
+            u = jax.random.uniform(first, (), k.dtype, minval=-1.0, maxval=1.0)
+            z = jnp.cos(jnp.pi * u)
+            cosine = (1 + r * z) / (r + z)
+            c = k * (r - cosine)
+            level = jax.random.uniform(second, (), k.dtype)
+            accepted = (c * (2 - c) > level) | (jnp.log(c / level) + 1 >= c)
+            return key, jnp.sign(u) * jnp.arccos(jnp.clip(cosine, -1, 1)), accepted
+
+        start = (key, jnp.zeros((), k.dtype), jnp.asarray(False))
+        _, angle, _ = jax.lax.while_loop(lambda state: ~state[2], propose, start)
+        angle = mean + angle
+        return jnp.arctan2(jnp.sin(angle), jnp.cos(angle))
+
+    def features(self, x: Any, context: Any) -> Float[Array, " S"]:
+        x = floating(x)
+        return jnp.stack([jnp.ones_like(x), jnp.cos(x), jnp.sin(x)])
+
+    def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
+        mean, k = params["mean"], params["concentration"]
+        return jnp.stack([-LOG_TWO_PI - jnp.log(i0e(k)) - k, k * jnp.cos(mean), k * jnp.sin(mean)])
+
+    def has_closed_form(
+        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
+    ) -> bool:
+        if self.free_priors(fixed, prior):
+            return False
+        # a common direction is weighted by concentrations that must not themselves depend on it
+        return "mean" not in shared or "mean" in fixed or "concentration" in fixed | shared
+
+    def maximize(
+        self,
+        expected: Float[Array, "K S"],
+        params: Params,
+        context: Any,
+        *,
+        shared: Names = NONE,
+        fixed: Names = NONE,
+        prior: Mapping[str, Any] | None = None,
+    ) -> Params:
+        used = occupied(expected[:, 0])
+        count, cosines, sines = jnp.where(used[:, None], expected, 0).T
+        mean, k = params["mean"], params["concentration"]
+        if "mean" not in fixed:
+            common = "mean" in shared
+            across = jnp.sum(k * cosines) if common else cosines
+            along = jnp.sum(k * sines) if common else sines
+            directed = (across != 0) | (along != 0)
+            new = jnp.arctan2(jnp.where(directed, along, 0), jnp.where(directed, across, 1))
+            mean = jnp.where((jnp.any(used) if common else used) & directed, new, mean)
+        if "concentration" not in fixed:
+            total = cosines * jnp.cos(mean) + sines * jnp.sin(mean)
+            common = "concentration" in shared
+            if common:
+                total, count = jnp.sum(total), jnp.sum(count)
+            k = jnp.where(jnp.any(used) if common else used, solve_bessel_ratio(ratio(total, count)), k)
+        return {"mean": mean, "concentration": k}
+
+    def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
+        return maximize_one(self, x, weights, context)
