@@ -33,6 +33,7 @@ from latentem.model import ClosedForm, Model, Separable
 from latentem.mstep import Gradient, Newton
 from latentem.result import Fit, load
 from latentem.status import Status
+from latentem.sufficiency import Compression, sufficiency
 
 # Ready models are written against the names above, so they come last.
 from latentem.models import GaussianMixture, KMeans, Mixture  # isort: skip
@@ -43,6 +44,7 @@ __all__ = [
     "SQUAREM",
     "Anderson",
     "ClosedForm",
+    "Compression",
     "Continuous",
     "Finite",
     "Fit",
@@ -71,5 +73,6 @@ __all__ = [
     "priors",
     "real",
     "simplex",
+    "sufficiency",
     "unit",
 ]

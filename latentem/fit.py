@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,11 +33,14 @@ from latentem.model import Model
 from latentem.mstep import resolve
 from latentem.polish import Polished
 from latentem.polish import polish as polish_params
-from latentem.prepare import choose_form
+from latentem.prepare import Problem, prepare
 from latentem.progress import Progress
 from latentem.result import Fit
 from latentem.status import Status
+from latentem.sufficiency.compression import final_error
 
+#: Anchors that predict log p at the final params worse than this, relative to its size, are chosen anew.
+REQUIRED_FINAL_ERROR = 1e-10
 #: A polish costs about P evaluations of the E-step per Newton step; it is done where that stays below this many cells.
 LARGEST_POLISH = 500
 POLISH_BUDGET = 2e9
@@ -74,6 +77,7 @@ def fit(
     step_tolerance: float = 0.0,
     max_iterations: int = 10_000,
     polish: bool | None = None,
+    compress: Any = "auto",
     dtype: str = "float64",
     progress: bool | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
@@ -94,6 +98,8 @@ def fit(
         step_tolerance: also stop when a plain EM step of the raveled params is shorter than this (Euclidean length).
         max_iterations: of each start.
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
+        compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays; True
+            insists and raises with the reason when it cannot; False evaluates the declaration on every row.
         dtype: "float64" or "float32", of this fit only; JAX's own setting is left alone.
         progress: show a progress line. None: on long fits in a terminal or notebook.
         callback: called with a `Snapshot` between chunks of iterations; returning True stops the fit.
@@ -112,21 +118,15 @@ def fit(
     declared, observations = declare(model, data)
     read = door.read(observations, weights)
     check_declaration(declared, read.observations)
+    centre = None if initial is None else declared.space.check(initial)
+    options = Options(method or SQUAREM(), m_step, tolerance, step_tolerance, max_iterations, polish, dtype)
     with jax.enable_x64(dtype == "float64"):
-        rows = jax.tree.map(jnp.asarray, door.cast(read.observations, dtype))
-        row_weights = jnp.asarray(read.weights, dtype=dtype)
-        form, prepared = choose_form(declared, read.observations, rows, row_weights)
-        setup = Start(form, resolve(m_step, form), SQUAREM() if method is None else method)
-        params = initial_params(form, prepared, (rows, row_weights), initial, key, starts, dtype)
-        stop = Stopping(jnp.asarray(tolerance, dtype), jnp.asarray(step_tolerance, dtype), jnp.asarray(0))
-        run = _run(setup, params, prepared, stop, max_iterations, Progress(progress), callback)
-        best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
-        if not np.isfinite(run.objectives[best]):
-            raise ValueError(_where_impossible(declared, jax.tree.map(lambda a: a[0], params), rows, row_weights))
-        outcome = Outcome.of(run, best)
-        if polish if polish is not None else _worth_polishing(form, prepared, outcome.status):
-            outcome = _polished(outcome, form, prepared)
-        log_likelihood, log_prior = (float(a) for a in evaluate(form, outcome.params, prepared))
+        problem = prepare(declared, read, dtype, compress, centre, closed=m_step in ("auto", "closed"))
+        params = initial_params(problem, initial, key, starts, dtype)
+        with Progress(progress).of(declared.name) as line:
+            outcome, objectives = _maximize(problem, params, options, line, callback)
+            problem, outcome = _revalidated(problem, outcome, declared, read, options, compress, line, callback)
+        log_likelihood, log_prior = (float(a) for a in evaluate(problem.form, outcome.params, problem.prepared))
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
         status = outcome.status
         if status is Status.converged and any(np.any(a) for a in jax.tree.leaves(declared.space.boundary(final))):
@@ -139,18 +139,32 @@ def fit(
         iterations=outcome.iterations,
         evaluations=outcome.evaluations + 1,
         seconds=time.perf_counter() - began,
-        n_observations=float(np.sum(np.asarray(read.weights, dtype=np.float64))),
+        n_observations=read.total,
         n_parameters=declared.space.size,
         trace=outcome.trace,
-        starts=run.objectives,
+        starts=objectives,
         dtype=dtype,
         name=declared.name,
         gradient=outcome.gradient,
+        compression=problem.compression,
+        notes=outcome.notes,
         model=declared,
         declaration=model,
         data=read,
-        form=form,
+        problem=problem,
     )
+
+
+class Options(NamedTuple):
+    """How a fit climbs; the arguments of `fit` of the same names."""
+
+    method: Method
+    m_step: Any
+    tolerance: float
+    step_tolerance: float
+    max_iterations: int
+    polish: bool | None
+    dtype: str
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
@@ -164,6 +178,50 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
         raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
     declared, observations = model.declare(data)
     return (declared if isinstance(declared, Model) else declared.model()), observations
+
+
+def _maximize(
+    problem: Problem, params: Any, options: Options, line: Progress, callback: Any
+) -> tuple[Outcome, np.ndarray]:
+    """(where the best start ended, polished where it pays; the objective of every start)."""
+    form, prepared = problem.form, problem.prepared
+    setup = Start(form, resolve(options.m_step, form), options.method)
+    stop = Stopping(
+        jnp.asarray(options.tolerance, options.dtype), jnp.asarray(options.step_tolerance, options.dtype), jnp.asarray(0)
+    )
+    run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
+    best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
+    if not np.isfinite(run.objectives[best]):
+        raise ValueError(_where_impossible(form, jax.tree.map(lambda a: a[0], params), prepared))
+    outcome = Outcome.of(run, best)
+    if options.polish if options.polish is not None else _worth_polishing(form, prepared, outcome.status):
+        outcome = _polished(outcome, form, prepared)
+    return outcome, run.objectives
+
+
+def _revalidated(
+    problem: Problem, outcome: Outcome, model: Model, read: Any, options: Options, choice: Any, line: Progress, callback: Any
+) -> tuple[Problem, Outcome]:
+    """The same, once the anchors have been proved again at the params reached: where they fail there, sufficiency is looked
+    for anew around those params, and where that fails the fit goes on uncompressed."""
+    for attempt in ("anchors", "rows"):
+        if problem.compression.basis is None or final_error(problem, outcome.params) <= REQUIRED_FINAL_ERROR:
+            return problem, outcome
+        again = "auto" if attempt == "anchors" else False
+        problem = prepare(model, read, options.dtype, again, outcome.params, seed=1, closed=False)
+        note = "anchors lost digits at the params reached; " + (
+            "new ones were chosen there" if problem.compression.verdict else "the fit went on uncompressed"
+        )
+        start = jax.tree.map(lambda a: jnp.asarray(a)[None], outcome.params)
+        later, _ = _maximize(problem, start, options, line, callback)
+        outcome = replace(
+            later,
+            iterations=outcome.iterations + later.iterations,
+            evaluations=outcome.evaluations + later.evaluations,
+            trace=np.concatenate([outcome.trace, later.trace]),
+            notes=(note,),
+        )
+    return problem, outcome
 
 
 @dataclass
@@ -186,7 +244,6 @@ def _run(
     cells = prepared.weights.shape[0] * max(1, setup.form.model.space.size) * state.outcome.shape[0]
     chunk = CHUNK_ITERATIONS if cells < 1e6 else 4
     done, traces, interrupted = 0, [], False
-    progress.begin(setup.form.model.name, limit)
     try:
         while done < limit:
             chunk = min(chunk, CHUNK_ITERATIONS, limit - done)
@@ -208,8 +265,6 @@ def _run(
             chunk = int(np.clip(0.3 / elapsed * chunk, 1, CHUNK_ITERATIONS)) if done > chunk else CHUNK_ITERATIONS
     except KeyboardInterrupt:
         interrupted = True
-    finally:
-        progress.end()
     return Run(state, unravel, np.asarray(state.objective, dtype=np.float64), traces, interrupted)
 
 
@@ -230,6 +285,7 @@ class Outcome:
     evaluations: int
     trace: np.ndarray
     gradient: float | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: Run, best: int) -> Outcome:
@@ -315,13 +371,12 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
         raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
 
 
-def _where_impossible(model: Model, params: Any, rows: Any, weights: Any) -> str:
-    values = np.asarray(row_log_prob(RowForm(model), params, Prepared((), rows, weights)))
-    bad = np.flatnonzero(~np.isfinite(values) & (np.asarray(weights) > 0))
+def _where_impossible(form: Form, params: Any, prepared: Prepared) -> str:
+    values = np.asarray(row_log_prob(form, params, prepared))
+    bad = np.flatnonzero(~np.isfinite(values) & (np.asarray(prepared.weights) > 0))
     if len(bad) == 0:
-        return f"{model.name}: the objective is not finite at the initial params; check the prior, or pass initial="
-    n = int(bad[0])
+        return f"{form.model.name}: the objective is not finite at the initial params; check the prior, or pass initial="
     return (
-        f"log p(x) is {values[n]} at the initial params for observation {n} ({len(bad)} of {len(values)} rows): check that "
-        "row, or pass initial= params under which every observation is possible"
+        f"log p(x) is {values[bad[0]]} at the initial params for {len(bad)} of {len(values)} distinct rows, the first of them "
+        f"row {int(bad[0])}: check it, or pass initial= params under which every observation is possible"
     )

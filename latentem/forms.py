@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
 from latentem.model import Model, Separable
-from latentem.posterior import Weighted, expectation, logsumexp
+from latentem.posterior import expectation, logsumexp
 
 
 @jax.tree_util.register_dataclass
@@ -171,34 +171,39 @@ class SeparableForm(Form):
     @cached_property
     def _log_node_weights(self) -> np.ndarray | None:
         nodes = self.model.latent.nodes()
-        assert nodes is not None, "a separable form needs a latent on nodes"
-        return nodes[1] if np.any(nodes[1]) else None
+        return nodes[1] if nodes is not None and np.any(nodes[1]) else None
 
     def chunk(self, prepared: Prepared) -> int:
         one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), prepared.rows)
         width = jax.eval_shape(self.separable.features, one, prepared.context).shape[1]
         nodes = self.model.latent.nodes()
-        assert nodes is not None
-        return chunk_rows(8 * (width + 2 * len(nodes[1])))
+        return chunk_rows(8 * (width + 2 * (16 if nodes is None else len(nodes[1]))))
 
     def _coefficients(self, params: Any, context: Any) -> Float[Array, "K S"]:
         return self.separable.natural(params, context)
 
-    def log_joint(self, params: Any, context: Any, features: Float[Array, "n S"]) -> Float[Array, "n K"]:
-        """log p(x_n, z_k) + log(node weight) of a chunk of features."""
+    def log_joint(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> Float[Array, "n K"]:
+        """log p(x_n, z_k) + log(node weight) of a chunk of rows."""
         joint = features @ self._coefficients(params, context).T
-        return joint if self._log_node_weights is None else joint + self._log_node_weights
+        if self._log_node_weights is not None:
+            joint = joint + self._log_node_weights
+        if self.separable.impossible is not None:
+            joint = jnp.where(self.separable.impossible(rows, context), -jnp.inf, joint)
+        return joint
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
-        joint = self.log_joint(params, context, self.separable.features(rows, context))
+        joint = self.log_joint(params, context, rows, self.separable.features(rows, context))
         return jnp.max(joint, axis=1) if self._hard else logsumexp(joint)
 
     @property
     def _hard(self) -> bool:
         return getattr(self.model.latent, "hard", False)
 
-    def _responsibilities(self, joint: Float[Array, "n K"]) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
-        """(log evidence (n,), responsibilities (n, K)); an impossible row belongs to no component."""
+    def responsibilities(
+        self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
+    ) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
+        """(log evidence (n,), responsibilities (n, K)) of a chunk of rows; an impossible row belongs to no component."""
+        joint = self.log_joint(params, context, rows, features)
         top = jnp.max(joint, axis=1, keepdims=True)
         if self._hard:
             best = jnp.argmax(joint, axis=1)
@@ -216,7 +221,7 @@ class SeparableForm(Form):
 
         def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
             features = self.separable.features(rows, context)
-            evidence, responsibilities = self._responsibilities(self.log_joint(params, context, features))
+            evidence, responsibilities = self.responsibilities(params, context, rows, features)
             return jnp.sum(weighted(w, evidence)), (responsibilities * w[:, None]).T @ features
 
         return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
@@ -237,11 +242,25 @@ class SeparableForm(Form):
         return self.separable.maximize(expected, params, prepared.context)
 
 
-def posterior_of_rows(form: Form, params: Any, prepared: Prepared) -> Any:
-    """The posterior of every row, a pytree with leading axis N (responsibilities for a finite latent)."""
-    if isinstance(form, SeparableForm):
-        nodes = form.model.latent.nodes()
-        assert nodes is not None
-        joint = form.log_joint(params, prepared.context, form.separable.features(prepared.rows, prepared.context))
-        return jax.vmap(lambda j: Weighted.from_log_joint(jnp.asarray(nodes[0]), j))(joint)
-    return jax.vmap(lambda x: form.model.posterior(params, x))(prepared.rows)
+@dataclass(frozen=True)
+class GivenSeparableForm(SeparableForm):
+    """A separable log-density under a posterior the user supplies on nodes that all observations share.
+
+    Rows are {"x": observations, ...}: responsibilities come from the user's posterior of x, everything that follows from
+    the features.
+    """
+
+    def responsibilities(
+        self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
+    ) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
+        def of_row(x: Any) -> tuple[Float[Array, ""], Float[Array, " K"]]:
+            posterior = self.model.posterior(params, x)
+            probabilities = getattr(posterior, "probabilities", None)
+            if probabilities is None:
+                probabilities = jnp.exp(jax.vmap(posterior.log_prob)(posterior.nodes))
+            return posterior.log_evidence, probabilities
+
+        return jax.vmap(of_row)(rows["x"])
+
+    def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
+        return jax.vmap(lambda x: self.model.log_evidence(params, x))(rows["x"])

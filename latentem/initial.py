@@ -9,21 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latentem import data as door
 from latentem.forms import Form, Prepared
 from latentem.model import Model
+from latentem.prepare import Problem
 
 #: Random candidates per start; the one with the highest objective on a thinned sample of rows begins the fit.
 CANDIDATES = 24
 THINNED_ROWS = 2000
 
 
-def initial_params(form: Form, prepared: Prepared, data: Any, given: Any, key: Any, starts: int, dtype: str) -> Any:
+def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: str) -> Any:
     """Params with a leading axis of `starts`, inside their constraints.
 
     Args:
-        form: how the model is computed.
-        prepared: its data.
-        data: observations and weights as arrays, for the model's own `initial`.
+        problem: the model and data as the fit runs on them.
         given: params of the first start, or None.
         key: typed PRNG key, or None.
         starts: how many.
@@ -32,10 +32,9 @@ def initial_params(form: Form, prepared: Prepared, data: Any, given: Any, key: A
     Raises:
         ValueError: `given` is outside its constraints, or a random start is needed and there is no key.
     """
+    form, prepared = problem.form, problem.prepared
     model = form.model
     space = model.space
-    if starts < 1:
-        raise ValueError(f"starts={starts}: expected at least 1")
     first = None
     if given is not None:
         checked = space.check(given)
@@ -52,7 +51,8 @@ def initial_params(form: Form, prepared: Prepared, data: Any, given: Any, key: A
         key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
     keys = jax.random.split(key, starts)
     if model.initial is not None:
-        drawn = _drawn_by_model(model, keys, data[0], data[1])
+        rows = jax.tree.map(jnp.asarray, door.cast(problem.distinct, dtype))
+        drawn = _drawn_by_model(model, keys, rows, jnp.asarray(problem.distinct_weights, dtype=dtype))
     else:
         drawn = _screened(form, keys, _thinned(prepared))
     drawn = jax.tree.map(lambda a: a.astype(dtype), drawn)

@@ -57,6 +57,8 @@ class Separable:
         context: `(observations, weights) -> pytree`: what the features need from the data as a whole, such as a centre.
         applies: `(observations) -> bool`, on the host: whether the form holds for these data (no missing values, say).
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
+        impossible: `(observations (n, ...), context) -> (n, K) bool`: latent values that are structurally impossible for an
+            observation; their log p is -inf and their features . natural is not looked at.
     """
 
     features: Callable[[Any, Any], Float[Array, "n S"]]
@@ -65,6 +67,7 @@ class Separable:
     context: Callable[[Any, Any], Any] = _no_context
     applies: Callable[[Any], bool] | None = None
     includes_prior: bool = False
+    impossible: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)

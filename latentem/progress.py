@@ -20,11 +20,18 @@ class Progress:
         self.delay = 1.0 if wanted is None else 0.0
         self.name, self.began, self.last, self.shown = "", 0.0, 0.0, False
 
-    def begin(self, name: str, limit: int) -> None:
+    def of(self, name: str) -> Progress:
         """Name the fit about to run."""
         self.name, self.began, self.last = name, time.perf_counter(), 0.0
         if self.active and self.delay == 0.0:
             self._write(f"{name}: compiling")
+        return self
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def show(self, iterations: int, objective: float, running: int) -> None:
         """Report where the fit is."""

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem.data import Data
-from latentem.forms import Form, Prepared, RowForm
+from latentem.forms import Prepared, RowForm
+from latentem.prepare import Problem
 from latentem.status import Status
+from latentem.sufficiency.compression import Compression
 
 FORMAT = "latentem fit 1"
 
@@ -51,11 +53,12 @@ class Fit:
     dtype: str = "float64"
     name: str = "model"
     gradient: float | None = None
+    compression: Compression | None = None
     notes: tuple[str, ...] = ()
     model: Any = field(default=None, repr=False)
     declaration: Any = field(default=None, repr=False)
     data: Data | None = field(default=None, repr=False)
-    form: Form | None = field(default=None, repr=False)
+    problem: Problem | None = field(default=None, repr=False)
 
     @property
     def objective(self) -> float:
@@ -233,7 +236,7 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
             trace, starts = archive["trace"], archive["starts"]
             params = _nested(header["params"], arrays)
             known = {f.name for f in dataclasses.fields(Fit)}
-            fields = {k: v for k, v in header.items() if k in known and k not in ("params", "status", "notes")}
+            fields = {k: v for k, v in header.items() if k in known and k not in ("params", "status", "notes", "compression")}
             status = Status[header["status"]]
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected a file written by Fit.save ({FORMAT!r}), but {error}") from None
@@ -243,7 +246,7 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
     read = None if observations is None else door.read(observations)
     return Fit(
         params=params, status=status, trace=trace, starts=starts, notes=tuple(header["notes"]), model=declared,
-        declaration=model, data=read, form=None if declared is None else RowForm(declared), **fields,
+        declaration=model, data=read, **fields,
     )  # fmt: skip
 
 
