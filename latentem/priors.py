@@ -166,7 +166,8 @@ class Normal(Prior):
 
     def log_prob(self, value: ArrayLike) -> Float[Array, ""]:
         x, mean, sd = self._spread(value)
-        return _total(_log_normal_density(x, mean, sd), jnp.isfinite(x), 0.0)
+        inside = jnp.isfinite(x)
+        return _total(_log_normal_density(jnp.where(inside, x, mean), mean, sd), inside, 0.0)
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class LogNormal(Prior):
 
     def log_prob(self, value: ArrayLike) -> Float[Array, ""]:
         x, mean, sd = self._spread(value)
-        inside = x > 0
+        inside = (x > 0) & jnp.isfinite(x)
         logs = jnp.log(jnp.where(inside, x, 1.0))
         return _total(_log_normal_density(logs, mean, sd) - logs, inside, 0.0)
 

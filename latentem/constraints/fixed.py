@@ -34,7 +34,7 @@ class Fixed(Constraint):
 
     @property
     def kind(self) -> str:
-        return "the fixed numbers" + (f" {self.value.tolist()}" if self.value.size <= 9 else "")
+        return "fixed numbers"
 
     @property
     def free_indices(self) -> tuple[Index, ...]:
@@ -60,6 +60,9 @@ class Fixed(Constraint):
 
     def log_det_jacobian(self, u: ArrayLike) -> Float[Array, ""]:
         return jnp.zeros((), as_float(u).dtype)
+
+    def describe(self) -> str:
+        return f"exactly {self.value.tolist()}" if self.value.size <= 9 else super().describe()
 
     def batched(self, *batch: int) -> Constraint:
         return fixed(np.broadcast_to(self.value, as_shape(batch, "batch") + self.shape))

@@ -127,7 +127,7 @@ class ParameterSpace:
             The same tree of new arrays.
 
         Raises:
-            ValueError: one line that names the parameter, for one that is missing, unknown, of another shape, not
+            ValueError: one line naming the parameter, for one that is missing, unknown, of another shape, not
                 a number, or outside its set.
         """
         _check_structure(self.tree, params, _ROOT)
