@@ -13,6 +13,9 @@
 'converged'
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from latentem import families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.constraints import (
@@ -38,6 +41,9 @@ from latentem.sufficiency import Compression, sufficiency
 # Ready models are written against the names above, so they come last.
 from latentem.models import GaussianMixture, KMeans, Mixture  # isort: skip
 
+if TYPE_CHECKING:
+    from latentem import datasets, plot
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -61,6 +67,7 @@ __all__ = [
     "Status",
     "correlation",
     "covariance",
+    "datasets",
     "em",
     "families",
     "fit",
@@ -68,6 +75,7 @@ __all__ = [
     "interval",
     "load",
     "ordered",
+    "plot",
     "positive",
     "posterior",
     "priors",
@@ -76,3 +84,10 @@ __all__ = [
     "sufficiency",
     "unit",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What a fit does not need is imported when it is first asked for.
+    if name in ("datasets", "plot"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"latentem has no {name!r}: see latentem.__all__")

@@ -1,0 +1,10 @@
+"""Pictures of a fit, as matplotlib Figures: `figure.savefig("fit.png")`. No window opens, no state is kept.
+
+Component k has the same colour in every picture; people of any colour vision tell the colours apart, and a
+number stands next to each component for print in black and white. Needs matplotlib, from the extra `plot`.
+"""
+
+from latentem.plot.density import mixture_density
+from latentem.plot.trace import log_likelihood_trace
+
+__all__ = ["log_likelihood_trace", "mixture_density"]
