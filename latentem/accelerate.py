@@ -39,12 +39,14 @@ class StepInfo(NamedTuple):
         step: Euclidean length of the last plain EM step.
         evaluations: EM maps evaluated.
         fell: the objective of a plain EM step fell by this much (0 where it climbed).
+        refused: the point was given up for an earlier one, so that an unchanged objective does not mean convergence.
     """
 
     objective: Float[Array, ""]
     step: Float[Array, ""]
     evaluations: Array
     fell: Float[Array, ""]
+    refused: Array
 
 
 class Method(ABC):
@@ -74,26 +76,43 @@ class Plain(Method):
     def step(self, em: EMMap, state: PlainState, tolerance: float) -> tuple[PlainState, StepInfo]:
         new, objective = em.update(state.theta)
         fell = jnp.maximum(state.objective - objective, 0.0)
-        info = StepInfo(objective, jnp.linalg.norm(new - state.theta), jnp.ones((), jnp.int32), fell)
+        info = StepInfo(objective, jnp.linalg.norm(new - state.theta), jnp.ones((), jnp.int32), fell, jnp.zeros((), bool))
         return PlainState(new, objective), info
 
 
 class SQUAREMState(NamedTuple):
+    """What SQUAREM carries.
+
+    Args:
+        theta: the current point, the EM image of the last extrapolation.
+        fallback: the plain EM point to go back to if the objective at `theta` turns out lower than `floor`.
+        longest: bound on the step length.
+        shorter: the bound to take instead if `theta` is refused.
+        floor: the objective that `theta` must reach.
+        before: objective at the point whose EM image `theta` is.
+    """
+
     theta: Vector
+    fallback: Vector
     longest: Float[Array, ""]
-    objective: Float[Array, ""]
+    shorter: Float[Array, ""]
+    floor: Float[Array, ""]
+    before: Float[Array, ""]
 
 
 @dataclass(frozen=True)
 class SQUAREM(Method):
     """Squared extrapolation, scheme S3 (Varadhan and Roland 2008, Scand. J. Statist. 35).
 
+    An iteration makes two EM steps, extrapolates, and takes a third EM step from there. Whether that was worth it
+    shows at the next iteration, whose first EM step evaluates the objective: where it is lower than before the
+    extrapolation, the iteration goes on from the plain EM point instead.
+
     Args:
         growth: factor by which the bound on the step length grows when it was reached and kept, and shrinks when
             the extrapolation was refused.
         longest: the bound to begin with.
-        slack: how much the objective may fall at an extrapolated point, in nats. An extrapolated point that is lower
-            but then climbs faster saves evaluations; 0 makes every iteration monotone.
+        slack: how much the objective may fall over an iteration, in nats; 0 makes iterations monotone.
     """
 
     growth: float = 4.0
@@ -101,25 +120,39 @@ class SQUAREM(Method):
     slack: float = 0.0
 
     def init(self, theta: Vector) -> SQUAREMState:
-        return SQUAREMState(theta, jnp.asarray(self.longest, theta.dtype), jnp.full((), -jnp.inf, theta.dtype))
+        lowest = jnp.full((), -jnp.inf, theta.dtype)
+        longest = jnp.asarray(self.longest, theta.dtype)
+        return SQUAREMState(theta, theta, longest, longest, lowest, lowest)
 
     def step(self, em: EMMap, state: SQUAREMState, tolerance: float) -> tuple[SQUAREMState, StepInfo]:
         eps = jnp.finfo(state.theta.dtype).eps
         once, at_start = em.update(state.theta)
         r = once - state.theta
-        fell = jnp.maximum(state.objective - at_start, 0.0)
+        slack = self.slack + 8 * eps * jnp.abs(state.floor)
+        finite = jnp.isfinite(at_start) & jnp.all(jnp.isfinite(once))
+        # A first point that is not finite has nothing to fall back to.
+        good = (finite & ~(at_start < state.floor - slack)) | (state.floor == -jnp.inf)
+        one = jnp.ones((), jnp.int32)
+        fell = jnp.where(jnp.isfinite(state.before), jnp.maximum(state.before - at_start, 0.0), 0.0)
+
+        def refuse(_: None) -> tuple[SQUAREMState, StepInfo]:
+            # Whatever the objective at a plain EM point is, the loop goes on from there.
+            lowest = jnp.full_like(at_start, -jnp.inf)
+            back = SQUAREMState(state.fallback, state.fallback, state.shorter, state.shorter, lowest, lowest)
+            info = StepInfo(state.floor, jnp.full_like(at_start, jnp.inf), one, jnp.where(finite, fell, 0.0), ~good)
+            return back, info
 
         def finish(_: None) -> tuple[SQUAREMState, StepInfo]:
-            info = StepInfo(at_start, jnp.linalg.norm(r), jnp.ones((), jnp.int32), fell)
-            return SQUAREMState(once, state.longest, at_start), info
+            info = StepInfo(at_start, jnp.linalg.norm(r), one, fell, ~good)
+            return SQUAREMState(once, once, state.longest, state.longest, at_start, at_start), info
 
         def extrapolate(_: None) -> tuple[SQUAREMState, StepInfo]:
             twice, at_once = em.update(once)
             q = twice - once
             v = q - r
-            shortest = jnp.linalg.norm(v) <= eps * jnp.linalg.norm(r)
-            ratio = jnp.linalg.norm(r) / jnp.where(shortest, 1.0, jnp.linalg.norm(v))
-            length = jnp.clip(jnp.where(shortest, 1.0, ratio), 1.0, state.longest)
+            flat = jnp.linalg.norm(v) <= eps * jnp.linalg.norm(r)
+            ratio = jnp.linalg.norm(r) / jnp.where(flat, 1.0, jnp.linalg.norm(v))
+            length = jnp.clip(jnp.where(flat, 1.0, ratio), 1.0, state.longest)
             ended = jnp.linalg.norm(q) < tolerance
             proposal = state.theta + 2 * length * r + length**2 * v
             usable = jnp.all(jnp.isfinite(proposal)) & em.contains(proposal) & (length > 1.0) & ~ended
@@ -132,23 +165,29 @@ class SQUAREM(Method):
                 return twice, at_once
 
             new, at_tried = lax.cond(ended, stay, stabilise, None)
-            slack = self.slack + 8 * eps * jnp.abs(at_once)
-            good = jnp.isfinite(at_tried) & jnp.all(jnp.isfinite(new)) & (at_tried >= at_once - slack)
-            kept = good | ~usable
-            theta = jnp.where(kept, new, twice)
-            objective = jnp.where(good, at_tried, at_once)
-            reached = length >= state.longest
-            longest = jnp.where(reached & kept, self.growth * state.longest, state.longest)
-            longest = jnp.where(usable & ~good, jnp.maximum(self.longest, state.longest / self.growth), longest)
+            sound = jnp.isfinite(at_tried) & jnp.all(jnp.isfinite(new))
+            kept = sound | ~usable
+            at_bound = (length >= state.longest) & ~ended
+            shorter = jnp.where(at_bound, jnp.maximum(self.longest, state.longest / self.growth), state.longest)
+            longer = jnp.where(at_bound, self.growth * state.longest, state.longest)
             info = StepInfo(
-                objective,
-                jnp.linalg.norm(jnp.where(good, new - tried, q)),
+                jnp.where(sound, jnp.maximum(at_once, at_tried), at_once),
+                jnp.linalg.norm(jnp.where(sound, new - tried, q)),
                 jnp.where(ended, 2, 3).astype(jnp.int32),
                 jnp.maximum(fell, at_start - at_once),
+                ~good,
             )
-            return SQUAREMState(theta, longest, objective), info
+            return SQUAREMState(
+                jnp.where(kept, new, twice),
+                twice,
+                jnp.where(kept, longer, shorter),
+                shorter,
+                at_start,
+                jnp.where(sound, at_tried, at_once),
+            ), info
 
-        return lax.cond(jnp.linalg.norm(r) < tolerance, finish, extrapolate, None)
+        case = jnp.where(good, jnp.where(jnp.linalg.norm(r) < tolerance, 1, 2), 0)
+        return lax.switch(case, (refuse, finish, extrapolate), None)
 
 
 class AndersonState(NamedTuple):
@@ -217,7 +256,7 @@ class Anderson(Method):
             jnp.where(good, image, state.safe),
         )
         step = jnp.where(good, jnp.linalg.norm(residual), jnp.inf)
-        info = StepInfo(next_state.objective, step, jnp.ones((), jnp.int32), jnp.zeros_like(here))
+        info = StepInfo(next_state.objective, step, jnp.ones((), jnp.int32), jnp.zeros_like(here), ~good)
         return next_state, info
 
     def _combine(

@@ -75,6 +75,7 @@ def _advance(setup: Start, state: LoopState, example: Any, prepared: Prepared, s
         gain = info.objective - s.objective
         finite = jnp.isfinite(info.objective) & jnp.all(jnp.isfinite(method.theta))
         small = (jnp.abs(gain) < jnp.maximum(stop.gain, 4 * eps * (stop.gain > 0)) * scale) | (info.step < stop.step)
+        small = small & ~info.refused
         fell = info.fell > jnp.maximum(1e-10, 100 * eps) * scale
         outcome = jnp.where(small, CONVERGED, RUNNING)
         outcome = jnp.where(fell, DECREASED, outcome)

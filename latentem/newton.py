@@ -32,10 +32,13 @@ def ascent_direction(
 ) -> tuple[Float[Array, " P"], Float[Array, ""]]:
     """(direction, predicted gain): Newton with the eigenvalues of -hessian replaced
     by their absolute values, so that it ascends also where the function is not concave (Nocedal and Wright 2006, 3.4).
+
+    Eigenvalues at rounding level are raised to a floor: along a direction in which the function is flat (a rotation of
+    factors), the gradient is rounding too, and its quotient by another rounding would be a step of any length.
     """
     curvature, vectors = jnp.linalg.eigh(-0.5 * (hessian + hessian.T))
     eps = jnp.finfo(gradient.dtype).eps
-    floor = jnp.maximum(jnp.max(jnp.abs(curvature)) * eps * 10, jnp.finfo(gradient.dtype).tiny)
+    floor = jnp.maximum(jnp.max(jnp.abs(curvature)) * eps ** (2 / 3), jnp.finfo(gradient.dtype).tiny)
     rotated = vectors.T @ gradient
     step = rotated / jnp.maximum(jnp.abs(curvature), floor)
     return vectors @ step, 0.5 * rotated @ step
