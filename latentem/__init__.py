@@ -34,9 +34,11 @@ from latentem.fit import Snapshot, fit
 from latentem.latents import Continuous, Finite, Given
 from latentem.model import ClosedForm, Model, Separable
 from latentem.mstep import Gradient, Newton
+from latentem.online import polynomial_decay
 from latentem.result import Fit, load
 from latentem.status import Status
 from latentem.sufficiency import Compression, sufficiency
+from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
 from latentem.models import GaussianMixture, KMeans, Mixture  # isort: skip
@@ -62,9 +64,11 @@ __all__ = [
     "Model",
     "Newton",
     "Plain",
+    "Report",
     "Separable",
     "Snapshot",
     "Status",
+    "check",
     "correlation",
     "covariance",
     "datasets",
@@ -76,6 +80,7 @@ __all__ = [
     "load",
     "ordered",
     "plot",
+    "polynomial_decay",
     "positive",
     "posterior",
     "priors",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ import numpy as np
 
 from latentem import data as door
 from latentem.accelerate import SQUAREM, Method
+from latentem.declaration import check_declaration, declare
 from latentem.em import evaluate, row_log_prob
 from latentem.forms import Form, Prepared, RowForm
 from latentem.initial import initial_params
@@ -31,6 +31,7 @@ from latentem.loop import (
 )
 from latentem.model import Model
 from latentem.mstep import resolve
+from latentem.online import fit_online, read_batches
 from latentem.polish import Polished
 from latentem.polish import polish as polish_params
 from latentem.prepare import Problem, prepare
@@ -71,13 +72,15 @@ def fit(
     initial: Any = None,
     key: Any = None,
     starts: int = 1,
-    method: Method | None = None,
+    method: Method | str | None = None,
     m_step: Any = "auto",
     tolerance: float = 1e-10,
     step_tolerance: float = 0.0,
     max_iterations: int = 10_000,
     polish: bool | None = None,
     compress: Any = "auto",
+    step_size: Callable[[int], float] | None = None,
+    passes: int = 1,
     dtype: str = "float64",
     progress: bool | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
@@ -91,7 +94,8 @@ def fit(
         initial: params of the first start; drawn from the data or at random when left out.
         key: typed PRNG key for random starts.
         starts: how many starts; they run as one vmapped program and the best is returned.
-        method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`.
+        method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`; "online" for online EM, where `data` is an iterable of
+            batches (or a function that returns one).
         m_step: "auto", "closed", "newton", "gradient", `lem.Newton(...)` or `lem.Gradient(optimizer, steps)`.
         tolerance: a start has converged when one iteration changes the objective by less than
             `tolerance * max(N, |objective|)`, N being the sum of the weights.
@@ -100,6 +104,8 @@ def fit(
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
         compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays; True
             insists and raises with the reason when it cannot; False evaluates the declaration on every row.
+        step_size: of online EM, batch number -> step; `lem.polynomial_decay(0.6)` by default.
+        passes: of online EM over the batches.
         dtype: "float64" or "float32", of this fit only; JAX's own setting is left alone.
         progress: show a progress line. None: on long fits in a terminal or notebook.
         callback: called with a `Snapshot` between chunks of iterations; returning True stops the fit.
@@ -115,6 +121,15 @@ def fit(
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
     _check_options(tolerance, step_tolerance, max_iterations, starts)
+    if isinstance(method, str):
+        if method != "online":
+            raise ValueError(f"method={method!r}: expected 'online', lem.SQUAREM(), lem.Anderson(window) or lem.Plain()")
+        with Progress(progress).of(f"online EM of {getattr(model, 'name', 'a model')}") as line:
+            return fit_online(
+                model, read_batches(data), initial, key, step_size, passes, dtype, line, weights is not None
+            )
+    if step_size is not None or passes != 1:
+        raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     declared, observations = declare(model, data)
     read = door.read(observations, weights)
     check_declaration(declared, read.observations)
@@ -125,11 +140,17 @@ def fit(
         params = initial_params(problem, initial, key, starts, dtype)
         with Progress(progress).of(declared.name) as line:
             outcome, objectives = _maximize(problem, params, options, line, callback)
-            problem, outcome = _revalidated(problem, outcome, declared, read, options, compress, line, callback)
-        log_likelihood, log_prior = (float(a) for a in evaluate(problem.form, outcome.params, problem.prepared))
+            problem, outcome = _revalidated(
+                problem, outcome, declared, read, options, compress, line, callback
+            )
+        log_likelihood, log_prior = (
+            float(a) for a in evaluate(problem.form, outcome.params, problem.prepared)
+        )
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
         status = outcome.status
-        if status is Status.converged and any(np.any(a) for a in jax.tree.leaves(declared.space.boundary(final))):
+        if status is Status.converged and any(
+            np.any(a) for a in jax.tree.leaves(declared.space.boundary(final))
+        ):
             status = Status.boundary
     return Fit(
         params=final,
@@ -167,19 +188,6 @@ class Options(NamedTuple):
     dtype: str
 
 
-def declare(model: Any, data: Any) -> tuple[Model, Any]:
-    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as a
-    dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
-
-    Raises:
-        TypeError: `model` is neither a Model nor a ready model.
-    """
-    if not hasattr(model, "declare"):
-        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
-    declared, observations = model.declare(data)
-    return (declared if isinstance(declared, Model) else declared.model()), observations
-
-
 def _maximize(
     problem: Problem, params: Any, options: Options, line: Progress, callback: Any
 ) -> tuple[Outcome, np.ndarray]:
@@ -187,7 +195,9 @@ def _maximize(
     form, prepared = problem.form, problem.prepared
     setup = Start(form, resolve(options.m_step, form), options.method)
     stop = Stopping(
-        jnp.asarray(options.tolerance, options.dtype), jnp.asarray(options.step_tolerance, options.dtype), jnp.asarray(0)
+        jnp.asarray(options.tolerance, options.dtype),
+        jnp.asarray(options.step_tolerance, options.dtype),
+        jnp.asarray(0),
     )
     run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
     best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
@@ -200,7 +210,14 @@ def _maximize(
 
 
 def _revalidated(
-    problem: Problem, outcome: Outcome, model: Model, read: Any, options: Options, choice: Any, line: Progress, callback: Any
+    problem: Problem,
+    outcome: Outcome,
+    model: Model,
+    read: Any,
+    options: Options,
+    choice: Any,
+    line: Progress,
+    callback: Any,
 ) -> tuple[Problem, Outcome]:
     """The same, once the anchors have been proved again at the params reached: where they fail there, sufficiency is looked
     for anew around those params, and where that fails the fit goes on uncompressed."""
@@ -208,7 +225,9 @@ def _revalidated(
         if problem.compression.basis is None or final_error(problem, outcome.params) <= REQUIRED_FINAL_ERROR:
             return problem, outcome
         again = "auto" if attempt == "anchors" else False
-        problem = prepare(model, read, options.dtype, again, outcome.params, seed=1, closed=False)
+        problem = prepare(
+            model, read, options.dtype, again, outcome.params, seed=1, closed=False, provisional=False
+        )
         note = "anchors lost digits at the params reached; " + (
             "new ones were chosen there" if problem.compression.verdict else "the fit went on uncompressed"
         )
@@ -236,7 +255,13 @@ class Run:
 
 
 def _run(
-    setup: Start, params: Any, prepared: Prepared, stop: Stopping, limit: int, progress: Progress, callback: Any
+    setup: Start,
+    params: Any,
+    prepared: Prepared,
+    stop: Stopping,
+    limit: int,
+    progress: Progress,
+    callback: Any,
 ) -> Run:
     example = jax.tree.map(lambda a: a[0], params)
     _, unravel = jax.flatten_util.ravel_pytree(example)
@@ -262,7 +287,9 @@ def _run(
                 break
             # Come back to Python about three times a second, so that progress and Ctrl-C stay alive.
             elapsed = max(time.perf_counter() - before, 1e-6)
-            chunk = int(np.clip(0.3 / elapsed * chunk, 1, CHUNK_ITERATIONS)) if done > chunk else CHUNK_ITERATIONS
+            chunk = (
+                int(np.clip(0.3 / elapsed * chunk, 1, CHUNK_ITERATIONS)) if done > chunk else CHUNK_ITERATIONS
+            )
     except KeyboardInterrupt:
         interrupted = True
     return Run(state, unravel, np.asarray(state.objective, dtype=np.float64), traces, interrupted)
@@ -322,6 +349,8 @@ def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
     status = outcome.status
     if result.is_saddle:
         status = Status.saddle
+    elif status is Status.converged and not result.is_stationary:
+        status = Status.max_iterations
     return Outcome(
         result.params,
         status,
@@ -339,36 +368,6 @@ def _check_options(tolerance: float, step_tolerance: float, max_iterations: int,
     for name, value in (("max_iterations", max_iterations), ("starts", starts)):
         if not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name}={value!r}: expected an integer >= 1")
-
-
-def check_declaration(model: Model, observations: Any) -> None:
-    """Raise in one line when log p(x, z) of the first observation is not a floating scalar."""
-    shapes = tuple((a.shape[1:], str(a.dtype)) for a in jax.tree.leaves(observations))
-    _check_shapes(model, jax.tree.structure(observations), shapes)
-
-
-@lru_cache(maxsize=256)
-def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...]) -> None:
-    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
-    x = jax.tree.unflatten(structure, leaves)
-    z = model.latent.example()
-    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
-    try:
-        out = jax.eval_shape(model.complete_log_likelihood, params, x, jax.ShapeDtypeStruct(z.shape, z.dtype))
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise TypeError(
-            f"complete_log_likelihood(params, x, z) failed for one observation: {type(error).__name__}: {first}"
-        ) from error
-    if not hasattr(out, "shape"):
-        raise TypeError(f"complete_log_likelihood returned {type(out).__name__}: expected one number per observation and z")
-    if out.shape != ():
-        raise ValueError(
-            f"complete_log_likelihood returned an array of shape {out.shape}: expected a scalar for ONE observation x and "
-            "ONE latent value z; sum over the parts of x"
-        )
-    if not jnp.issubdtype(out.dtype, jnp.floating):
-        raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
 
 
 def _where_impossible(form: Form, params: Any, prepared: Prepared) -> str:

@@ -40,7 +40,14 @@ class Problem:
 
 
 def prepare(
-    model: Model, data: Data, dtype: str, choice: Any = "auto", centre: Any = None, seed: int = 0, closed: bool = True
+    model: Model,
+    data: Data,
+    dtype: str,
+    choice: Any = "auto",
+    centre: Any = None,
+    seed: int = 0,
+    closed: bool = True,
+    provisional: bool = True,
 ) -> Problem:
     """The form of a fit.
 
@@ -52,6 +59,7 @@ def prepare(
         centre: params around which sufficiency is looked for.
         seed: of the params drawn for it.
         closed: the M-step asked for may be a closed form on the rows.
+        provisional: accept anchors that hold to a few digits, to be chosen anew at the params reached.
 
     Raises:
         ValueError: `choice` is True and the density does not compress, with the reason.
@@ -60,7 +68,9 @@ def prepare(
         raise ValueError(f"compress={choice!r}: expected 'auto', True or False")
     n = data.n
     if _by_formula(model, data.observations):
-        form, prepared = choose_form(model, data.observations, *_on_device(data.observations, data.weights, dtype))
+        form, prepared = choose_form(
+            model, data.observations, *_on_device(data.observations, data.weights, dtype)
+        )
         found = Compression(True, "sufficient statistics by formula", rows=n, observations=n)
         return Problem(form, prepared, found, data.observations, data.weights)
     distinct, distinct_weights = data.observations, np.asarray(data.weights)
@@ -74,7 +84,7 @@ def prepare(
             host = jax.tree.map(np.asarray, door.cast(distinct, "float64"))
             u = None if centre is None else np.asarray(model.space.unconstrain(centre), dtype=np.float64)
             found = compress(model, host, n, centre=u, seed=seed)
-        if found.verdict:
+        if found.verdict or (found.provisional and provisional):
             from latentem.sufficiency.form import compressed_form
 
             form, prepared = compressed_form(model, found, host, distinct_weights, dtype)
@@ -100,7 +110,9 @@ def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[
     """
     if _by_formula(model, host_rows):
         assert model.separable is not None
-        return SeparableForm(model, model.separable), Prepared(_context(model.separable, rows, weights), rows, weights)
+        return SeparableForm(model, model.separable), Prepared(
+            _context(model.separable, rows, weights), rows, weights
+        )
     m_step = model.m_step
     context = () if m_step is None or m_step.context is None else _context(m_step, rows, weights)
     return RowForm(model), Prepared(context, rows, weights)

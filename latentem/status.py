@@ -16,6 +16,9 @@ class Status(Enum):
 
     converged = "converged"
     max_iterations = "stopped at max_iterations before converging: raise max_iterations, or start closer"
+    passed = (
+        "ran the passes asked for; online EM does not test convergence: compare the log-likelihood with that of more passes"
+    )
     interrupted = "interrupted: these are the best params so far; pass them as initial= to go on"
     decreased = (
         "the objective fell in an EM step: the M-step does not maximise what the E-step computes; run lem.check(model, ...)"

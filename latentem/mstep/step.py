@@ -55,18 +55,27 @@ def resolve(choice: Any, form: Form) -> MStep:
     )
 
 
-def em_iteration(form: Form, m_step: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
-    """One EM iteration: (new params, objective at the OLD params). The objective is log-likelihood + log prior."""
+def maximize(form: Form, m_step: MStep, expected: Any, params: Any, prepared: Prepared) -> Any:
+    """The M-step: params that maximise (or climb) given what the E-step returned; fixed params are put back.
+
+    Args:
+        expected: what `form.statistics` returned for a closed form, what `form.expect` returned otherwise.
+        params: the current ones.
+    """
     space = form.model.space
     if isinstance(m_step, Closed):
-        log_likelihood, expected = form.statistics(params, prepared)
-        new = form.maximize(expected, params, prepared)
-    else:
-        log_likelihood, completed = form.expect(params, prepared)
+        return space.with_fixed(form.maximize(expected, params, prepared))
 
-        def q(u: Float[Array, " P"]) -> Float[Array, ""]:
-            proposal = space.constrain(u)
-            return form.q(proposal, completed, prepared) + form.model.log_prior(proposal)
+    def q(u: Float[Array, " P"]) -> Float[Array, ""]:
+        proposal = space.constrain(u)
+        return form.q(proposal, expected, prepared) + form.model.log_prior(proposal)
 
-        new = space.constrain(m_step(q, space.unconstrain(params)))
-    return space.with_fixed(new), log_likelihood + form.model.log_prior(params)
+    return space.with_fixed(space.constrain(m_step(q, space.unconstrain(params))))
+
+
+def em_iteration(form: Form, m_step: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
+    """One EM iteration: (new params, objective at the OLD params). The objective is log-likelihood + log prior."""
+    e_step = form.statistics if isinstance(m_step, Closed) else form.expect
+    log_likelihood, expected = e_step(params, prepared)
+    new = maximize(form, m_step, expected, params, prepared)
+    return new, log_likelihood + form.model.log_prior(params)

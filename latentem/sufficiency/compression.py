@@ -13,12 +13,12 @@ import numpy as np
 from latentem import data as door
 from latentem.model import Model
 from latentem.sufficiency import anchors as finding
-from latentem.sufficiency.anchors import Refused
+from latentem.sufficiency.anchors import NoGap, Refused
 from latentem.sufficiency.duplicates import collapse
 
 #: Rows of the first sample; it grows when the rank comes close to it.
 SAMPLE = 384
-LARGEST_SAMPLE = 6144
+LARGEST_SAMPLE = 1536
 #: Rows per block of the pass over all data.
 BLOCK = 65_536
 
@@ -48,13 +48,16 @@ class Compression:
     rows: int = 0
     observations: int = 0
     seconds: float = 0.0
+    provisional: bool = field(default=False, repr=False, compare=False)
     coordinates: Any = field(default=None, repr=False, compare=False)
     possible: Any = field(default=None, repr=False, compare=False)
     anchor_possible: Any = field(default=None, repr=False, compare=False)
     basis: Any = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        duplicates = f"; {self.observations} observations are {self.rows} distinct rows" if self._collapsed else ""
+        duplicates = (
+            f"; {self.observations} observations are {self.rows} distinct rows" if self._collapsed else ""
+        )
         if not self.verdict:
             return f"not compressed: {self.reason}{duplicates}"
         if self.rank is None:
@@ -79,7 +82,9 @@ def latent_nodes(model: Model, observations: Any) -> np.ndarray | None:
     params = model.space.constrain(jnp.zeros(model.space.size))
     try:
         found = [
-            getattr(model.posterior(params, jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), probe)), "nodes", None)
+            getattr(
+                model.posterior(params, jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), probe)), "nodes", None
+            )
             for i in range(_count(probe))
         ]
     except TypeError:
@@ -139,7 +144,9 @@ def sufficiency(
         host = jax.tree.map(np.asarray, host)
         distinct = collapse(host, np.asarray(read.weights))
         rows = host if distinct is None else distinct.observations
-        centre = None if params is None else np.asarray(declared.space.unconstrain(declared.space.check(params)))
+        centre = (
+            None if params is None else np.asarray(declared.space.unconstrain(declared.space.check(params)))
+        )
         return compress(declared, rows, _count(host), centre=centre, draws=draws, memory=memory, seed=seed)
 
 
@@ -183,15 +190,25 @@ def compress(
             basis = finding.find_basis(model, nodes, sample, possible, u, rng)
             found = {"rank": basis.rank, "gap": basis.gap}
             if basis.rank > n / 2:
-                return done(False, f"rank {basis.rank} of {n} distinct rows: anchors would save nothing", **found)
+                return done(
+                    False, f"rank {basis.rank} of {n} distinct rows: anchors would save nothing", **found
+                )
             if basis.rank * n * 8 > _budget(rows, memory):
                 return done(False, f"{basis.rank} coordinates of {n} rows exceed the memory budget", **found)
             result = _coordinates_of_all(model, nodes, rows, sample, basis, possible, centre, rng)
             found["error"] = result["error"]
             if result["error"] <= finding.REQUIRED_ERROR:
                 if not _depends_on_params(model, nodes, sample, u):
-                    return done(False, "log p(x, z) depends on x and z only: there is nothing to estimate", **found)
+                    return done(
+                        False, "log p(x, z) depends on x and z only: there is nothing to estimate", **found
+                    )
                 return done(True, "log p(x, z) separates", basis=basis, **{**found, **result})
+            if result["error"] <= finding.PROVISIONAL_ERROR and count > size + 8:
+                reason = (
+                    f"rank {basis.rank} holds to {result['error']:.0e} only: the params drawn are far from the data; pass params "
+                    "(or initial=) near them"
+                )
+                return done(False, reason, provisional=True, basis=basis, **{**found, **result})
             reason = (
                 f"rank {basis.rank} found from {count} draws and {sample_size} rows fails on fresh params: "
                 f"relative error {result['error']:.1e}"
@@ -199,13 +216,20 @@ def compress(
         except UnseenMask:
             masked = True
             continue
-        except Refused as refusal:
+        except NoGap as refusal:
             reason = str(refusal)
-            if "separate" not in reason:
-                return done(False, reason, **found)
-        if sample_size >= min(n, LARGEST_SAMPLE) and count * len(nodes) > 3 * sample_size and count > size + 8:
+        except Refused as refusal:
+            return done(False, str(refusal), **found)
+        if (
+            sample_size >= min(n, LARGEST_SAMPLE)
+            and count * len(nodes) > 2 * sample_size
+            and count > size + 8
+        ):
             break
-        count, sample_size = 2 * count, min(n, 2 * sample_size, LARGEST_SAMPLE)
+        count, sample_size = (
+            max(2 * count, 2 * sample_size // len(nodes) + 1),
+            min(n, 4 * sample_size, LARGEST_SAMPLE),
+        )
     if n <= 4 * (size + 1):
         reason += f" ({n} distinct rows are too few for {size} free parameters)"
     return done(False, reason, **found)
@@ -226,7 +250,14 @@ def _depends_on_params(model: Model, nodes: np.ndarray, sample: Any, u: np.ndarr
 
 
 def _coordinates_of_all(
-    model: Model, nodes: np.ndarray, rows: Any, sample: Any, basis: Any, possible: Any, centre: np.ndarray, rng: Any
+    model: Model,
+    nodes: np.ndarray,
+    rows: Any,
+    sample: Any,
+    basis: Any,
+    possible: Any,
+    centre: np.ndarray,
+    rng: Any,
 ) -> dict[str, Any]:
     """Coordinates of every row and the largest error at fresh params, in one pass over blocks of rows.
 

@@ -83,7 +83,9 @@ def compressed_form(
     return form, Prepared(context, prepared_rows, jnp.asarray(weights, dtype=dtype))
 
 
-def _substitutes(compression: Compression, rows: Any, anchor_possible: np.ndarray, dtype: str) -> tuple[Array, Any]:
+def _substitutes(
+    compression: Compression, rows: Any, anchor_possible: np.ndarray, dtype: str
+) -> tuple[Array, Any]:
     """((K, R) index of the observation computed in place of each anchor, the anchors and the observations added)."""
     rank, k = anchor_possible.shape
     index = np.tile(np.arange(rank), (k, 1))
@@ -109,5 +111,6 @@ def _substitutes(compression: Compression, rows: Any, anchor_possible: np.ndarra
 
 def _cast(rows: Any, dtype: str) -> Any:
     return jax.tree.map(
-        lambda a: jnp.asarray(a, dtype=dtype if np.issubdtype(np.asarray(a).dtype, np.floating) else None), rows
+        lambda a: jnp.asarray(a, dtype=dtype if np.issubdtype(np.asarray(a).dtype, np.floating) else None),
+        rows,
     )

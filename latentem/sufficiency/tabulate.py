@@ -47,7 +47,9 @@ def table(model: Model, u: np.ndarray, z: np.ndarray, rows: Any) -> np.ndarray:
         device = jax.tree.map(jnp.asarray, chunk)
         for first in range(0, m, PAIRS):
             part = slice(first, first + PAIRS)
-            block = _block(model, jnp.asarray(_padded(u[part], PAIRS)), jnp.asarray(_padded(z[part], PAIRS)), device)
+            block = _block(
+                model, jnp.asarray(_padded(u[part], PAIRS)), jnp.asarray(_padded(z[part], PAIRS)), device
+            )
             stop = min(first + PAIRS, m)
             out[first:stop, start : start + width] = np.asarray(block)[: stop - first, : b - start]
     return out

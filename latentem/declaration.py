@@ -1,0 +1,58 @@
+"""Checks of a declaration before anything is compiled: what the model is, and that log p(x, z) is one number."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from latentem.model import Model
+
+
+def declare(model: Any, data: Any) -> tuple[Model, Any]:
+    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as a
+    dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
+
+    Raises:
+        TypeError: `model` is neither a Model nor a ready model.
+    """
+    if not hasattr(model, "declare"):
+        raise TypeError(
+            f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)"
+        )
+    declared, observations = model.declare(data)
+    return (declared if isinstance(declared, Model) else declared.model()), observations
+
+
+def check_declaration(model: Model, observations: Any) -> None:
+    """Raise in one line when log p(x, z) of the first observation is not a floating scalar."""
+    shapes = tuple((a.shape[1:], str(a.dtype)) for a in jax.tree.leaves(observations))
+    _check_shapes(model, jax.tree.structure(observations), shapes)
+
+
+@lru_cache(maxsize=256)
+def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...]) -> None:
+    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    x = jax.tree.unflatten(structure, leaves)
+    z = model.latent.example()
+    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
+    try:
+        out = jax.eval_shape(model.complete_log_likelihood, params, x, jax.ShapeDtypeStruct(z.shape, z.dtype))
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise TypeError(
+            f"complete_log_likelihood(params, x, z) failed for one observation: {type(error).__name__}: {first}"
+        ) from error
+    if not hasattr(out, "shape"):
+        raise TypeError(
+            f"complete_log_likelihood returned {type(out).__name__}: expected one number per observation and z"
+        )
+    if out.shape != ():
+        raise ValueError(
+            f"complete_log_likelihood returned an array of shape {out.shape}: expected a scalar for ONE observation x and "
+            "ONE latent value z; sum over the parts of x"
+        )
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
