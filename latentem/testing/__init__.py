@@ -1,0 +1,91 @@
+"""Coherence checks that users run on models of their own: `check` names the part that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from latentem import data as door
+from latentem.fit import check_declaration, declare
+from latentem.mstep import resolve
+from latentem.prepare import prepare
+from latentem.testing.case import Case, generic_point
+from latentem.testing.certificate import posterior_part
+from latentem.testing.closed_form import closed_form_part
+from latentem.testing.objective import objective_part
+from latentem.testing.report import Part, Report
+from latentem.testing.score import score_part
+from latentem.testing.separable import separable_part
+from latentem.testing.starts import draw_starts
+from latentem.testing.weights import weights_part
+
+__all__ = ["Part", "Report", "check"]
+
+#: Rows that are looked at; a larger data set is thinned evenly.
+ROWS = 1000
+
+PARTS: tuple[Callable[[Case], Part | None], ...] = (
+    posterior_part,
+    score_part,
+    objective_part,
+    weights_part,
+    closed_form_part,
+    separable_part,
+)
+
+
+def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
+    """Check that the parts of a model belong together, and name the one that does not.
+
+    Args:
+        model: a `Model`, or a ready model such as `GaussianMixture(3)`.
+        data: observations as for `lem.fit`; at most 1,000 rows are looked at, evenly spaced.
+        key: typed PRNG key, for three starts.
+        weights: (N,) weights of the observations.
+
+    Returns:
+        A `Report` with one part for each of these that applies:
+
+        - initial values: drawn starts lie inside their constraints;
+        - posterior: log p(x, z) - log p(z | x) does not depend on z and is log p(x);
+        - score: Fisher's identity agrees with autodiff of the log-likelihood;
+        - objective: it never falls in ten EM steps from three starts, by the closed M-step where there is one
+          and by the derived one otherwise;
+        - weights: they are equivalent to repeated rows;
+        - closed M-step: it maximises Q + log prior, or settles where the objective is stationary;
+        - separable form: features . natural is the declared log p(x, z).
+
+    Raises:
+        ValueError, TypeError: as `lem.fit`, for data or a declaration that cannot be used at all.
+
+    >>> def cll(params, x, z):
+    ...     rate = params["rate"][z]
+    ...     return jnp.log(params["weight"][z]) + x * jnp.log(rate) - rate
+    >>> model = lem.Model(cll, lem.Finite(2), {"weight": lem.simplex(2), "rate": lem.positive(2)})
+    >>> lem.check(model, np.array([0.0, 1.0, 5.0, 2.0]), jax.random.key(0)).passed
+    True
+    """
+    with jax.enable_x64(True):
+        case, initial = build_case(model, data, key, weights)
+        parts = (initial, *(part(case) for part in PARTS))
+    return Report(case.model.name, tuple(part for part in parts if part is not None))
+
+
+def build_case(model: Any, data: Any, key: Any, weights: Any = None) -> tuple[Case, Part]:
+    """What every part looks at, and the verdict on the starts; arguments as for `check`.
+
+    Call it, and the parts, inside `jax.enable_x64(True)`.
+    """
+    declared, observations = declare(model, data)
+    read = door.read(observations, weights)
+    check_declaration(declared, read.observations)
+    stride = -(-read.n // ROWS)
+    host = jax.tree.map(lambda a: np.asarray(a)[::stride], read.observations)
+    problem = prepare(declared, door.Data(host, np.array(read.weights[::stride])), "float64", False)
+    form, prepared = problem.form, problem.prepared
+    starts, initial = draw_starts(problem, key)
+    point = generic_point(form, jax.tree.map(lambda a: a[0], starts), prepared)
+    return Case(form, resolve("auto", form), prepared, starts, point), initial

@@ -1,0 +1,59 @@
+"""A separable form computes the declared log p(x, z)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentem.forms import Prepared, SeparableForm
+from latentem.testing.case import Case
+from latentem.testing.report import Part
+
+NAME = "separable form"
+TOLERANCE = 1e-7
+
+
+@partial(jax.jit, static_argnums=0)
+def _joints(
+    form: SeparableForm, params: Any, prepared: Prepared
+) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, "N K"]]:
+    """log p(x, z_k) by the separable form and as declared, and the size of the terms that the first adds."""
+    model, nodes = form.model, form.model.latent.nodes()
+    assert nodes is not None
+    values = jnp.asarray(nodes[0])
+    features = form.separable.features(prepared.rows, prepared.context)
+    natural = form.separable.natural(params, prepared.context)
+    declared = jax.vmap(lambda x: jax.vmap(lambda z: model.complete_log_likelihood(params, x, z))(values))
+    terms = jnp.abs(features) @ jnp.abs(natural).T
+    return (
+        form.log_joint(params, prepared.context, prepared.rows, features),
+        declared(prepared.rows) + nodes[1],
+        terms,
+    )
+
+
+def separable_part(case: Case) -> Part | None:
+    """Whether features . natural is the declared log p(x, z) at every row and latent value."""
+    if not isinstance(case.form, SeparableForm):
+        return None
+    worst = 0.0
+    for params in (case.point, *case.each_start()):
+        fast, declared, terms = (np.asarray(a) for a in _joints(case.form, params, case.prepared))
+        # A matrix product cannot hold -inf: there, what is impossible is a huge negative number.
+        both_impossible = np.isneginf(declared) & (fast < -1e100)
+        with np.errstate(invalid="ignore"):
+            gap = np.abs(fast - declared) / (1.0 + np.abs(declared) + 1e-6 * terms)
+        gap = np.where(both_impossible, 0.0, np.nan_to_num(gap, nan=np.inf))
+        n, k = np.unravel_index(np.argmax(gap), gap.shape)
+        if gap[n, k] > TOLERANCE:
+            told = f"log p(x, z) of row {n} at latent value {k} is {fast[n, k]:.9g} by features . natural"
+            return Part(
+                NAME, False, f"{told} and {declared[n, k]:.9g} as declared: correct features or natural"
+            )
+        worst = max(worst, float(gap[n, k]))
+    return Part(NAME, True, f"agrees with the declared log p(x, z) to {worst:.1e}")
