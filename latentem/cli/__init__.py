@@ -1,0 +1,88 @@
+"""The command `latentem`: `latentem demo` and `latentem mixture`; `latentem --help` says what they take.
+
+Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
+converge, its files are written all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from latentem.cli import demo, environment, mixture
+from latentem.cli.errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line per error, where argparse prints its usage too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command and of its subcommands."""
+    from latentem import __version__
+
+    top = _Parser(
+        prog="latentem",
+        description="Fit latent-variable models by EM from the command line.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"latentem {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture}")
+    for name, module in (("demo", demo), ("mixture", mixture)):
+        told = (module.__doc__ or "").strip()
+        command = commands.add_parser(
+            name,
+            help=told.partition("\n")[0],
+            description=told,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run, parser=command)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: what follows `latentem` on the command line; that of this process by default.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: wrong options (code 2), or `--help` or `--version` (code 0).
+    """
+    options, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(_unknown(unknown[0], options.parser))
+    environment.prepare()
+    try:
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"latentem {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"latentem {options.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, `head` say, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _unknown(argument: str, command: argparse.ArgumentParser) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}"
+    known = [option for option in command._option_string_actions if option.startswith("--")]
+    close = difflib.get_close_matches(argument.partition("=")[0], known, n=1)
+    return f"no option {argument}" + (f": did you mean {close[0]}?" if close else "")

@@ -1,0 +1,7 @@
+"""`python -m latentem.cli`, for checkouts that are not installed."""
+
+import sys
+
+from latentem.cli import main
+
+sys.exit(main())

@@ -1,0 +1,143 @@
+"""Fit two models to published data, say what the estimates mean, save pictures.
+
+A mixture of Poisson distributions declared in ten lines, for the deaths of women over 80 announced in The
+Times (Hasselblad 1969), and a Gaussian mixture of the eruptions of Old Faithful (Azzalini and Bowman 1990).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentem.cli.errors import InputError
+
+if TYPE_CHECKING:
+    from latentem import Fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latentem demo`."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("latentem-demo"),
+        metavar="DIR",
+        help="folder for the pictures (default ./latentem-demo)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit, explain, draw.
+
+    Returns:
+        0, or 3 where a fit did not converge.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    began = time.perf_counter()
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {options.out}: {error.strerror}: expected a folder, or a name for one"
+        ) from None
+    print("latentem: state a latent-variable model; get its EM.")
+    fits = [_deaths(options.out), _geyser(options.out)]
+    print(f"\nAll in {time.perf_counter() - began:.1f} s; most of it is compilation, kept for the next time.")
+    return 0 if all(fit.status.ok for fit in fits) else 3
+
+
+def _deaths(folder: Path) -> Fit:
+    import jax
+
+    import latentem as lem
+    from latentem.cli import declaration
+
+    _heading("1. A model of your own: deaths of women over 80 in The Times, 1910-1912 (Hasselblad 1969)")
+    print(_indented(_lines_of(declaration.__file__)))
+    data = lem.datasets.hasselblad()
+    fit = _fit(declaration.model, data.deaths, weights=data.frequency, key=jax.random.key(0))
+    quiet, busy = np.argsort(fit.params["rate"])
+    weight, rate = 100 * fit.params["weight"], fit.params["rate"]
+    belongs = fit.responsibilities()[:, busy]
+    print(f"The {fit.n_observations:.0f} days are of two kinds:")
+    print(f"  {weight[quiet]:.1f} % quiet days, with {rate[quiet]:.3f} deaths a day on average")
+    print(f"  {weight[busy]:.1f} % busy days, with {rate[busy]:.3f}; winter, most likely")
+    print("The fit says of a single day how likely it was a busy one:")
+    told = ", ".join(f"{100 * belongs[n]:.0f} % with {data.deaths[n]}" for n in (0, 2, 4, 6))
+    print(f"  {told} deaths")
+    _draw(fit, folder / "deaths.png", "deaths of women over 80 in The Times, per day")
+    return fit
+
+
+def _geyser(folder: Path) -> Fit:
+    import jax
+
+    import latentem as lem
+
+    _heading("2. A ready model: eruptions of the geyser Old Faithful, lem.GaussianMixture(2)")
+    fit = _fit(lem.GaussianMixture(2), lem.datasets.old_faithful().matrix(), key=jax.random.key(0))
+    mean, covariance = fit.params["components"]["mean"], fit.params["components"]["covariance"]
+    print(f"The {fit.n_observations:.0f} eruptions are of two kinds:")
+    for k, word in zip(np.argsort(mean[:, 0]), ("short", "long"), strict=True):
+        share, (lasts, waits) = 100 * fit.params["weights"][k], mean[k]
+        slope = covariance[k, 0, 1] / covariance[k, 0, 0]
+        print(f"  {share:.1f} % {word} ones: {lasts:.2f} minutes, then {waits:.1f} minutes until the next;")
+        print(f"    a minute longer than that, and the wait is {slope:.1f} minutes longer")
+    doubtful = int(np.sum(fit.responsibilities().max(axis=1) < 0.95))
+    print(f"All but {doubtful} of them belong to one kind with a probability above 95 %.")
+    _draw(fit, folder / "old_faithful.png", ["eruption (minutes)", "wait until the next (minutes)"])
+    return fit
+
+
+def _fit(model: Any, data: Any, **options: Any) -> Fit:
+    import latentem as lem
+
+    # The progress line belongs to a terminal; a log would collect its control codes.
+    fit = lem.fit(model, data, progress=sys.stderr.isatty(), **options)
+    print(
+        f"{fit.status.name} after {fit.iterations} iterations in {fit.seconds:.1f} s: "
+        f"log-likelihood {fit.log_likelihood:.6f}, {fit.n_parameters} parameters, BIC {fit.bic:.2f}\n"
+    )
+    if not fit.status.ok:
+        print(f"latentem demo: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
+    return fit
+
+
+def _draw(fit: Fit, path: Path, labels: Any) -> None:
+    import latentem as lem
+
+    try:
+        _saved(lambda: lem.plot.mixture_density(fit, labels=labels), path)
+        print(f"\nPicture: {path}")
+    except ImportError as error:
+        print(f"\nNo picture: {error}")
+
+
+def _saved(draw: Callable[[], Any], path: Path) -> None:
+    figure = draw()
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}", flush=True)
+
+
+def _lines_of(file: str | None) -> str:
+    """The lines of a module from its first function on."""
+    source = Path(str(file)).read_text(encoding="utf-8")
+    return source[source.index("def ") :].strip()
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else "" for line in text.splitlines() if line) + "\n"
