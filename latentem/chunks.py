@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from jax import lax
 
 #: Bytes of intermediate results that one chunk may make; about what the last-level cache of one core holds.
-CHUNK_BYTES = 2**20
-SMALLEST_CHUNK = 256
+CHUNK_BYTES = 2**22
+SMALLEST_CHUNK, LARGEST_CHUNK = 256, 4096
 
 
 def chunk_rows(bytes_per_row: int) -> int:
-    """Rows per chunk such that the intermediate results of a chunk stay in cache: a power of two, at least 256."""
-    rows = max(SMALLEST_CHUNK, CHUNK_BYTES // max(1, bytes_per_row))
+    """Rows per chunk such that the intermediate results of a chunk stay in cache: a power of two from 256 to 4096."""
+    rows = min(max(SMALLEST_CHUNK, CHUNK_BYTES // max(1, bytes_per_row)), LARGEST_CHUNK)
     return 1 << (rows.bit_length() - 1)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
@@ -182,18 +183,19 @@ class SeparableForm(Form):
     def _coefficients(self, params: Any, context: Any) -> Float[Array, "K S"]:
         return self.separable.natural(params, context)
 
-    def log_joint(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> Float[Array, "n K"]:
-        """log p(x_n, z_k) + log(node weight) of a chunk of rows."""
-        joint = features @ self._coefficients(params, context).T
+    def log_joint(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> Float[Array, "K n"]:
+        """log p(x_n, z_k) + log(node weight) of a chunk of rows. Rows are the minor axis: everything elementwise and every
+        reduction over k then runs along contiguous memory, which is several times faster than (n, K) for small K."""
+        joint = lax.dot_general(self._coefficients(params, context), features, (((1,), (1,)), ((), ())))
         if self._log_node_weights is not None:
-            joint = joint + self._log_node_weights
+            joint = joint + self._log_node_weights[:, None]
         if self.separable.impossible is not None:
-            joint = jnp.where(self.separable.impossible(rows, context), -jnp.inf, joint)
+            joint = jnp.where(self.separable.impossible(rows, context).T, -jnp.inf, joint)
         return joint
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
         joint = self.log_joint(params, context, rows, self.separable.features(rows, context))
-        return jnp.max(joint, axis=1) if self._hard else logsumexp(joint)
+        return jnp.max(joint, axis=0) if self._hard else logsumexp(joint.T)
 
     @property
     def _hard(self) -> bool:
@@ -201,28 +203,29 @@ class SeparableForm(Form):
 
     def responsibilities(
         self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
-    ) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
-        """(log evidence (n,), responsibilities (n, K)) of a chunk of rows; an impossible row belongs to no component."""
+    ) -> tuple[Float[Array, " n"], Float[Array, "K n"]]:
+        """(log evidence (n,), responsibilities (K, n)) of a chunk of rows; an impossible row belongs to no component."""
         joint = self.log_joint(params, context, rows, features)
-        top = jnp.max(joint, axis=1, keepdims=True)
-        if self._hard:
-            best = jnp.argmax(joint, axis=1)
-            return top[:, 0], jax.nn.one_hot(best, joint.shape[1], dtype=joint.dtype)
+        top = jnp.max(joint, axis=0)
         top = jnp.where(jnp.isfinite(top), top, 0.0)
         likelihood = jnp.exp(joint - top)
-        total = jnp.sum(likelihood, axis=1, keepdims=True)
+        total = jnp.sum(likelihood, axis=0)
         possible = total > 0
         safe = jnp.where(possible, total, 1.0)
-        evidence = jnp.where(possible, jnp.log(safe) + top, -jnp.inf)
-        return evidence[:, 0], likelihood / safe
+        return jnp.where(possible, jnp.log(safe) + top, -jnp.inf), likelihood * (1.0 / safe)
 
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
         context = prepared.context
 
         def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
             features = self.separable.features(rows, context)
+            if self._hard:
+                joint = self.log_joint(params, context, rows, features)
+                top, best = _largest(joint)
+                empty = jnp.zeros((joint.shape[0], features.shape[1]), features.dtype)
+                return jnp.sum(weighted(w, top)), empty.at[best].add(features * w[:, None])
             evidence, responsibilities = self.responsibilities(params, context, rows, features)
-            return jnp.sum(weighted(w, evidence)), (responsibilities * w[:, None]).T @ features
+            return jnp.sum(weighted(w, evidence)), (responsibilities * w) @ features
 
         return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
 
@@ -242,6 +245,19 @@ class SeparableForm(Form):
         return self.separable.maximize(expected, params, prepared.context)
 
 
+def _largest(joint: Float[Array, "K n"]) -> tuple[Float[Array, " n"], Array]:
+    """(largest entry, its index) of every column; one pass per k over contiguous memory, which XLA vectorises where its own
+    argmax is scalar code."""
+
+    def body(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        top, best = carry
+        larger = joint[k] > top
+        return jnp.where(larger, joint[k], top), jnp.where(larger, k, best)
+
+    start = (joint[0], jnp.zeros(joint.shape[1], jnp.int32))
+    return lax.fori_loop(jnp.int32(1), jnp.int32(joint.shape[0]), body, start)
+
+
 @dataclass(frozen=True)
 class GivenSeparableForm(SeparableForm):
     """A separable log-density under a posterior the user supplies on nodes that all observations share.
@@ -252,7 +268,7 @@ class GivenSeparableForm(SeparableForm):
 
     def responsibilities(
         self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
-    ) -> tuple[Float[Array, " n"], Float[Array, "n K"]]:
+    ) -> tuple[Float[Array, " n"], Float[Array, "K n"]]:
         def of_row(x: Any) -> tuple[Float[Array, ""], Float[Array, " K"]]:
             posterior = self.model.posterior(params, x)
             probabilities = getattr(posterior, "probabilities", None)
@@ -260,7 +276,8 @@ class GivenSeparableForm(SeparableForm):
                 probabilities = jnp.exp(jax.vmap(posterior.log_prob)(posterior.nodes))
             return posterior.log_evidence, probabilities
 
-        return jax.vmap(of_row)(rows["x"])
+        evidence, probabilities = jax.vmap(of_row)(rows["x"])
+        return evidence, probabilities.T
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
         return jax.vmap(lambda x: self.model.log_evidence(params, x))(rows["x"])

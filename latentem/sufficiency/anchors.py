@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.linalg
+
 
 from latentem.model import Model
 from latentem.sufficiency.tabulate import table
@@ -138,6 +138,8 @@ def find_basis(
         raise NoGap(f"log p(x, z) does not separate: its table has no spectral gap up to rank {min(m, b)}")
     if rank > 0.5 * b:
         raise NoGap(f"rank {rank} of {b} distinct rows: anchors would save nothing")
+    import scipy.linalg  # only here: importing it takes half as long as importing jax
+
     # Anchors: the observations that span the columns; probes: the (params, z) pairs that tell anchors apart best.
     scaled = _unit(values)
     _, _, order = scipy.linalg.qr(scaled[_spread(m, 40 * rank, rng)], mode="economic", pivoting=True)

@@ -31,7 +31,7 @@ def _joints(
     declared = jax.vmap(lambda x: jax.vmap(lambda z: model.complete_log_likelihood(params, x, z))(values))
     terms = jnp.abs(features) @ jnp.abs(natural).T
     return (
-        form.log_joint(params, prepared.context, prepared.rows, features),
+        form.log_joint(params, prepared.context, prepared.rows, features).T,
         declared(prepared.rows) + nodes[1],
         terms,
     )
