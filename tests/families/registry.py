@@ -28,6 +28,9 @@ from latentem.families import (
 
 Rng = np.random.Generator
 
+# Most of the time of these tests is compiling programs that run once.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -143,6 +146,11 @@ def variances(draw: Callable[[Rng], Any]) -> dict[str, Any]:
     }
 
 
+def with_closed(parts: dict[str, Any], *which: int) -> dict[str, Any]:
+    """The same with some of the restrictions of the M-step only: those that meet other code here."""
+    return {**parts, "closed": tuple(parts["closed"][i] for i in which)}
+
+
 def one_parameter(name: str, conjugate: Any) -> dict[str, Any]:
     return {
         "closed": (
@@ -162,7 +170,7 @@ def laplace(params: dict[str, Any], x: Any) -> Any:
 
 ROWS = (
     Row("gaussian full", Gaussian(), correlated, recovers={"mean": 0.05}, **FULL),
-    Row("gaussian full with gaps", Gaussian(), with_gaps, **FULL),
+    Row("gaussian full with gaps", Gaussian(), with_gaps, **with_closed(FULL, 0, 1, 3, 7)),
     Row(
         "gaussian diagonal",
         Gaussian("diagonal"),
@@ -174,19 +182,19 @@ ROWS = (
         "gaussian diagonal with gaps",
         Gaussian("diagonal"),
         with_gaps,
-        **variances(lambda rng: rng.gamma(3.0, 1.0, 3)),
+        **with_closed(variances(lambda rng: rng.gamma(3.0, 1.0, 3)), 0, 1, 5, 7),
     ),
     Row(
         "gaussian spherical",
         Gaussian("spherical"),
         correlated,
-        **variances(lambda rng: rng.gamma(3.0, 1.0)),
+        **with_closed(variances(lambda rng: rng.gamma(3.0, 1.0)), 0, 1, 3, 6, 7),
     ),
     Row(
         "gaussian spherical with gaps",
         Gaussian("spherical"),
         with_gaps,
-        **variances(lambda rng: rng.gamma(3.0, 1.0)),
+        **with_closed(variances(lambda rng: rng.gamma(3.0, 1.0)), 0, 1, 5, 7),
     ),
     Row(
         "poisson",

@@ -13,16 +13,16 @@ def test_a_missing_column_has_no_features_and_no_density(x64) -> None:
     x = {"a": [1.0, np.nan, 3.0], "b": [np.nan, 2.0, 5.0]}
     family, x = family.declare(x)
     assert family.separable
-    context = family.context(x, np.ones(3))
-    features = family.features_batch(x, context)
+    context = jax.jit(family.context)(x, np.ones(3))
+    features = jax.jit(family.features_batch)(x, context)
     np.testing.assert_array_equal(features[:, 0], 1)
     np.testing.assert_array_equal(features[:, 1:4] != 0, [[1, 1, 0], [0, 0, 0], [1, 1, 1]])
     np.testing.assert_array_equal(features[0, 4:], 0)
     params = {"a": {"rate": 2.0}, "b": {"mean": np.array([1.0]), "covariance": np.array([[4.0]])}}
-    scores = jax.vmap(family.log_prob, in_axes=(None, 0))(params, x)
+    scores = jax.jit(jax.vmap(family.log_prob, in_axes=(None, 0)))(params, x)
     a, b = stats.poisson.logpmf([1, 3], 2.0), stats.norm.logpdf([2, 5], 1, 2)
     np.testing.assert_allclose(scores, [a[0], b[0], a[1] + b[1]], rtol=1e-13)
-    default = family.default(x, np.ones(3), context)
+    default = jax.jit(family.default)(x, np.ones(3), context)
     np.testing.assert_allclose(default["a"]["rate"], 2.0, rtol=1e-14)
     np.testing.assert_allclose(default["b"]["mean"], 3.5, rtol=1e-14)
 
@@ -37,12 +37,12 @@ def test_a_block_with_gaps_is_left_to_the_gaussian(x64) -> None:
         "n": {"rate": 2.0},
         "block": {"mean": np.array([1.0, 3.0]), "covariance": np.array([[2, 0.5], [0.5, 1]])},
     }
-    score = family.log_prob(params, jax.tree.map(lambda a: a[0], x))
+    score = jax.jit(family.log_prob)(params, jax.tree.map(lambda a: a[0], x))
     np.testing.assert_allclose(
         score, stats.poisson.logpmf(1, 2.0) + stats.norm.logpdf(1, 1, np.sqrt(2)), rtol=1e-13
     )
     several = jax.tree.map(lambda a: jnp.stack([a, a]), params)
-    context = family.statistics_context(several, family.context(x, np.ones(3)))
+    context = family.statistics_context(several, jax.jit(family.context)(x, np.ones(3)))
     np.testing.assert_array_equal(context[1][0], several["block"]["mean"])
 
 
@@ -50,16 +50,16 @@ def test_independent_nests(x64) -> None:
     inner = Independent({"smokes": Bernoulli(), "visits": Poisson()})
     data = {"person": {"smokes": [0, 1, np.nan], "visits": [3, 4, 5]}, "height": [1.7, 1.8, 1.9]}
     family, x = Independent({"person": inner, "height": Gaussian()}).declare(data)
-    context = family.context(x, np.ones(3))
-    params = family.default(x, np.ones(3), context)
+    context = jax.jit(family.context)(x, np.ones(3))
+    params = jax.jit(family.default)(x, np.ones(3), context)
     np.testing.assert_allclose(params["person"]["smokes"]["probability"], 0.5)
-    scores = jax.vmap(family.log_prob, in_axes=(None, 0))(params, x)
-    np.testing.assert_allclose(
-        family.features_batch(x, context) @ family.natural(params, context), scores, rtol=1e-12
-    )
+    scores = jax.jit(jax.vmap(family.log_prob, in_axes=(None, 0)))(params, x)
+    features, natural = jax.jit(family.features_batch)(x, context), jax.jit(family.natural)(params, context)
+    np.testing.assert_allclose(features @ natural, scores, rtol=1e-12)
     several = jax.tree.map(lambda a: jnp.stack([a, a + 0.1]), params)
-    expected = jnp.stack([family.features_batch(x, context).sum(0)] * 2)
-    held = family.maximize(expected, several, context, fixed=frozenset({"person.visits.rate"}))
+    expected = jnp.stack([features.sum(0)] * 2)
+    held_rate = frozenset({"person.visits.rate"})
+    held = jax.jit(lambda e, p: family.maximize(e, p, context, fixed=held_rate))(expected, several)
     np.testing.assert_array_equal(held["person"]["visits"]["rate"], several["person"]["visits"]["rate"])
     np.testing.assert_allclose(held["person"]["smokes"]["probability"], 0.5)
 
