@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from latentem.latents import Continuous
 from latentem.model import Model
 
 
@@ -56,3 +58,39 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
         )
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
+
+
+def check_quadratic(model: Model, params: Any, rows: Any) -> None:
+    """Raise in one line when a latent's Hessian method is asked for and log p(x, z) is not quadratic in z.
+
+    Args:
+        model: the declaration.
+        params: at which it is looked at.
+        rows: observations, of which the first is looked at.
+    """
+    latent = model.latent
+    if not (isinstance(latent, Continuous) and latent.method == "hessian"):
+        return
+    first = jax.tree.map(lambda a: a[0], rows)
+    here, there = (np.asarray(h) for h in _hessians(model, params, first))
+    if np.any(np.linalg.eigvalsh(here) >= 0) or not np.all(np.isfinite(here)):
+        raise ValueError(
+            "Continuous(method='hessian'): log p(x, z) has no maximum in z at the initial params: check that it includes "
+            "log p(z), or use method='grid'"
+        )
+    if not np.allclose(here, there, rtol=1e-4, atol=1e-6 * np.max(np.abs(here))):
+        raise ValueError(
+            "Continuous(method='hessian'): log p(x, z) is not quadratic in z (its Hessian changes with z): use method='grid' "
+            "or 'hermite', or lem.Given(posterior)"
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _hessians(model: Model, params: Any, x: Any) -> tuple[Any, Any]:
+    dim = model.latent.example().size
+
+    def cll(z: Any) -> Any:
+        return model.complete_log_likelihood(params, x, jnp.reshape(z, model.latent.example().shape))
+
+    curvature = jax.hessian(cll)
+    return curvature(jnp.zeros(dim)), curvature(jnp.linspace(0.7, 1.9, dim))

@@ -13,7 +13,7 @@ import numpy as np
 
 from latentem import data as door
 from latentem.accelerate import SQUAREM, Method
-from latentem.declaration import check_declaration, declare
+from latentem.declaration import check_declaration, check_quadratic, declare
 from latentem.em import evaluate, row_log_prob
 from latentem.forms import Form, Prepared, RowForm
 from latentem.initial import initial_params
@@ -138,6 +138,7 @@ def fit(
     with jax.enable_x64(dtype == "float64"):
         problem = prepare(declared, read, dtype, compress, centre, closed=m_step in ("auto", "closed"))
         params = initial_params(problem, initial, key, starts, dtype)
+        check_quadratic(declared, jax.tree.map(lambda a: a[0], params), problem.distinct)
         with Progress(progress).of(declared.name) as line:
             outcome, objectives = _maximize(problem, params, options, line, callback)
             problem, outcome = _revalidated(

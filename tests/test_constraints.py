@@ -341,7 +341,8 @@ EDGES = [
     (ordered(3), [1e6, 1e6, 2e6], [True, True, False]),
     (covariance(2), [[1.0, 1.0], [1.0, 1.0]], [[True, True], [True, True]]),
     (covariance(3), np.ones((3, 3)), np.ones((3, 3), bool)),
-    (covariance(2), np.zeros((2, 2)), np.zeros((2, 2), bool)),
+    (covariance(2), np.zeros((2, 2)), np.ones((2, 2), bool)),
+    (covariance(2), [[1e14, 0.0], [0.0, 1.0]], np.zeros((2, 2), bool)),  # units do not matter
     (covariance(2), [[1.0, 0.0], [0.0, 1e-9]], np.zeros((2, 2), bool)),
     (covariance(1, batch=2), [[[1.0]], [[2.0]]], [[[False]], [[False]]]),
     (correlation(2), [[1.0, -1.0], [-1.0, 1.0]], np.ones((2, 2), bool)),

@@ -227,4 +227,8 @@ def _positive_definite(v: Array) -> Array:
 def _singular(v: Array) -> Array:
     # In float32 an eigenvalue of 0 comes out as rounding noise well above 1e-10 of the scale.
     reach = max(EDGE, v.shape[0] * float(jnp.finfo(v.dtype).eps))
-    return jnp.broadcast_to(jnp.linalg.eigvalsh(v)[0] < reach * jnp.max(jnp.diagonal(v)), v.shape)
+    # In units of the standard deviations, so that variables on very different scales are not called singular.
+    variance = jnp.diagonal(v)
+    unit = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+    least = jnp.linalg.eigvalsh(v / (unit[:, None] * unit[None, :]))[0]
+    return jnp.broadcast_to((least < reach) | ~jnp.all(variance > 0), v.shape)
