@@ -12,9 +12,9 @@ import sys
 import time
 import warnings
 
-import timing
 import jax
 import numpy as np
+import timing
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -95,7 +95,8 @@ def kmeans(n: int, d: int, k: int, iterations: tuple[int, int] = (2, 8)) -> None
         return fit.inertia()
 
     def theirs(count: int) -> float:
-        return KMeans(k, init=means, n_init=1, max_iter=count, tol=0.0, algorithm="lloyd").fit(x).inertia_
+        options: dict = {"init": means, "n_init": 1, "max_iter": count, "tol": 0.0, "algorithm": "lloyd"}
+        return KMeans(k, **options).fit(x).inertia_
 
     began = time.perf_counter()
     ours(iterations[1])

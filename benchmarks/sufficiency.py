@@ -11,11 +11,12 @@ import sys
 import time
 from functools import partial
 from statistics import median
+from typing import Any
 
-import timing
 import jax
 import jax.numpy as jnp
 import numpy as np
+import timing
 from jax.scipy.stats import multivariate_normal
 
 import latentem as lem
@@ -69,7 +70,7 @@ def by_hand(x, weight, mean, covariance, iterations):
     return jax.lax.scan(step, (weight, mean, covariance), None, length=iterations)[0]
 
 
-def fit(model, x, initial, count, **options):
+def fit(model, x, initial, count, **options) -> Any:
     return lem.fit(
         model, x, initial=initial, method=lem.Plain(), tolerance=0.0, max_iterations=count, polish=False, **options
     )
@@ -96,7 +97,8 @@ def speed(n: int = 100_000, iterations: int = 20) -> None:
             "GaussianMixture": lambda c: fit(ready, x, names, c),
         }
         for run in runs.values():
-            run(1), run(iterations + 1)
+            run(1)
+            run(iterations + 1)
         for _ in range(5):
             for name, run in runs.items():
                 a = time.perf_counter()

@@ -57,7 +57,7 @@ class Method(ABC):
         """State before the first step; its field `theta` is the current point."""
 
     @abstractmethod
-    def step(self, em: EMMap, state: Any, tolerance: float) -> tuple[Any, StepInfo]:
+    def step(self, em: EMMap, state: Any, tolerance: float | Array) -> tuple[Any, StepInfo]:
         """Advance by one accelerated iteration; a plain step shorter than `tolerance` ends it early."""
 
 
@@ -73,7 +73,7 @@ class Plain(Method):
     def init(self, theta: Vector) -> PlainState:
         return PlainState(theta, jnp.full((), -jnp.inf, theta.dtype))
 
-    def step(self, em: EMMap, state: PlainState, tolerance: float) -> tuple[PlainState, StepInfo]:
+    def step(self, em: EMMap, state: PlainState, tolerance: float | Array) -> tuple[PlainState, StepInfo]:
         new, objective = em.update(state.theta)
         fell = jnp.maximum(state.objective - objective, 0.0)
         info = StepInfo(objective, jnp.linalg.norm(new - state.theta), jnp.ones((), jnp.int32), fell, jnp.zeros((), bool))
@@ -124,7 +124,7 @@ class SQUAREM(Method):
         longest = jnp.asarray(self.longest, theta.dtype)
         return SQUAREMState(theta, theta, longest, longest, lowest, lowest)
 
-    def step(self, em: EMMap, state: SQUAREMState, tolerance: float) -> tuple[SQUAREMState, StepInfo]:
+    def step(self, em: EMMap, state: SQUAREMState, tolerance: float | Array) -> tuple[SQUAREMState, StepInfo]:
         eps = jnp.finfo(state.theta.dtype).eps
         once, at_start = em.update(state.theta)
         r = once - state.theta
@@ -226,7 +226,7 @@ class Anderson(Method):
             theta, zeros, zeros, jnp.zeros((), jnp.int32), jnp.asarray(self.damping, theta.dtype), lowest, theta
         )
 
-    def step(self, em: EMMap, state: AndersonState, tolerance: float) -> tuple[AndersonState, StepInfo]:
+    def step(self, em: EMMap, state: AndersonState, tolerance: float | Array) -> tuple[AndersonState, StepInfo]:
         image, here = em.update(state.theta)
         eps = jnp.finfo(image.dtype).eps
         usable = jnp.isfinite(here) & jnp.all(jnp.isfinite(image))

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import flatten_util
 
 from latentem import data as door
 from latentem.accelerate import SQUAREM, Method
 from latentem.declaration import check_declaration, check_quadratic, declare
 from latentem.em import evaluate, row_log_prob
-from latentem.forms import Form, Prepared, RowForm
+from latentem.forms import Form, Prepared
 from latentem.initial import initial_params
 from latentem.loop import (
     CHUNK_ITERATIONS,
@@ -265,7 +266,7 @@ def _run(
     callback: Any,
 ) -> Run:
     example = jax.tree.map(lambda a: a[0], params)
-    _, unravel = jax.flatten_util.ravel_pytree(example)
+    _, unravel = flatten_util.ravel_pytree(example)
     state = begin(setup, params)
     cells = prepared.weights.shape[0] * max(1, setup.form.model.space.size) * state.outcome.shape[0]
     chunk = CHUNK_ITERATIONS if cells < 1e6 else 4

@@ -47,7 +47,7 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
         )
     if key is None:
         key = jax.random.key(0)  # nothing is random where no parameter is free
-    if not (isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)):
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
     keys = jax.random.split(key, starts)
     if model.initial is not None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import flatten_util, lax
 from jaxtyping import Array, Float
 
 from latentem.accelerate import Method
@@ -56,7 +56,7 @@ class Start(NamedTuple):
 
 
 def _begin(setup: Start, params: Any) -> LoopState:
-    theta = jax.flatten_util.ravel_pytree(params)[0]
+    theta = flatten_util.ravel_pytree(params)[0]
     zero = jnp.zeros((), jnp.int32)
     lowest = jnp.full((), -jnp.inf, theta.dtype)
     trace = jnp.full((CHUNK_ITERATIONS,), jnp.nan, theta.dtype)

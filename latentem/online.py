@@ -202,7 +202,8 @@ def read_batches(batches: Any) -> tuple[Callable[[], Iterable[Any]], bool]:
         TypeError: `batches` is one array or table rather than an iterable of them.
     """
     if callable(batches):
-        return batches, True
+        start: Any = batches
+        return start, True
     if hasattr(batches, "shape") or isinstance(batches, dict) or hasattr(batches, "columns"):
         raise TypeError("method='online': expected an iterable of batches; split the data, e.g. np.array_split(x, 200)")
     if isinstance(batches, list | tuple):

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 
-
 from latentem.model import Model
 from latentem.sufficiency.tabulate import table
 
@@ -138,17 +137,22 @@ def find_basis(
         raise NoGap(f"log p(x, z) does not separate: its table has no spectral gap up to rank {min(m, b)}")
     if rank > 0.5 * b:
         raise NoGap(f"rank {rank} of {b} distinct rows: anchors would save nothing")
-    import scipy.linalg  # only here: importing it takes half as long as importing jax
-
     # Anchors: the observations that span the columns; probes: the (params, z) pairs that tell anchors apart best.
     scaled = _unit(values)
-    _, _, order = scipy.linalg.qr(scaled[_spread(m, 40 * rank, rng)], mode="economic", pivoting=True)
-    anchors = np.sort(order[:rank])
-    _, _, row_order = scipy.linalg.qr(scaled[:, anchors].T, mode="economic", pivoting=True)
+    anchors = np.sort(_pivots(scaled[_spread(m, 40 * rank, rng)])[:rank])
+    row_order = _pivots(scaled[:, anchors].T)
     probes = np.concatenate([row_order[:rank], _spread(m, 2 * rank, rng)])
     weight = 1.0 / np.maximum(np.linalg.norm(values[probes], axis=1), 1e-300)
     solve = np.linalg.pinv(values[np.ix_(probes, anchors)] * weight[:, None]) * weight
     return Basis(rank, gap, anchors, pairs_u[probes], pairs_node[probes], solve.T)
+
+
+def _pivots(matrix: np.ndarray) -> np.ndarray:
+    """Columns in the order in which QR with column pivoting takes them."""
+    from scipy.linalg import qr  # only here: importing scipy.linalg takes half as long as importing jax
+
+    result: Any = qr(matrix, mode="r", pivoting=True)
+    return result[1]
 
 
 def _spread(m: int, count: int, rng: np.random.Generator) -> np.ndarray:

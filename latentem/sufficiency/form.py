@@ -72,7 +72,7 @@ def compressed_form(
         context["impossible"] = jnp.asarray(~patterns)
         anchor_possible = compression.anchor_possible
         if anchor_possible is None:
-            anchor_possible = np.ones((compression.rank, len(nodes)), dtype=bool)
+            anchor_possible = np.ones((len(compression.basis.anchors), len(nodes)), dtype=bool)
         context["anchor_possible"] = jnp.asarray(anchor_possible.T)
         context["substitute"], context["anchors"] = _substitutes(compression, rows, anchor_possible, dtype)
     if model.latent.nodes() is None:
