@@ -160,9 +160,7 @@ def occupied(count: Float[Array, "*K"]) -> Bool[Array, "*K"]:
     return count > 1e-10 * jnp.sum(count)
 
 
-def keep_empty(
-    count: Float[Array, "*K"], new: Float[Array, " ..."], old: Float[Array, " ..."]
-) -> Float[Array, " ..."]:
+def keep_empty(count: Float[Array, "*K"], new: Float[Array, " ..."], old: Float[Array, " ..."]) -> Float[Array, " ..."]:
     """`new` where a component is occupied and `old` elsewhere."""
     keep = occupied(count).reshape(count.shape + (1,) * (jnp.ndim(new) - count.ndim))
     return jnp.where(keep, new, old)

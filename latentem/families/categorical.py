@@ -56,9 +56,7 @@ class Categorical(Family):
     @property
     def _size(self) -> int:
         if self.categories is None:
-            raise ValueError(
-                "Categorical: categories=None: expected a number; give it or call declare(x) first"
-            )
+            raise ValueError("Categorical: categories=None: expected a number; give it or call declare(x) first")
         return self.categories
 
     def declare(self, x: Any) -> tuple[Categorical, np.ndarray]:

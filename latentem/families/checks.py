@@ -18,13 +18,9 @@ def numbers(family: str, x: Any) -> np.ndarray:
         except (TypeError, ValueError):
             pass
     if array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{family}: observations of type {array.dtype}: expected numbers; convert them first"
-        )
+        raise ValueError(f"{family}: observations of type {array.dtype}: expected numbers; convert them first")
     if array.ndim == 0 or array.shape[0] == 0:
-        raise ValueError(
-            f"{family}: observations of shape {array.shape}: expected at least one row; give one row each"
-        )
+        raise ValueError(f"{family}: observations of shape {array.shape}: expected at least one row; give one row each")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
@@ -35,8 +31,7 @@ def column(family: str, x: Any) -> np.ndarray:
         array = array[:, 0]
     if array.ndim != 1:
         raise ValueError(
-            f"{family}: observations of shape {array.shape}: expected (N,); "
-            "use Independent for several columns"
+            f"{family}: observations of shape {array.shape}: expected (N,); use Independent for several columns"
         )
     return array
 
@@ -51,9 +46,7 @@ def matrix(family: str, x: Any, width: int | None, promote: bool = True) -> np.n
             f"{family}: observations of shape {array.shape}: expected (N, D); give one row per observation"
         )
     if width is not None and array.shape[1] != width:
-        raise ValueError(
-            f"{family}: observations of shape {array.shape}: expected (N, {width}); give {width} columns"
-        )
+        raise ValueError(f"{family}: observations of shape {array.shape}: expected (N, {width}); give {width} columns")
     return array
 
 

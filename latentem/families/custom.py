@@ -49,9 +49,7 @@ class Custom(Family):
         inside: float = 1.0,
     ) -> None:
         if not callable(log_density):
-            raise TypeError(
-                f"Custom: log_density={log_density!r}: expected a function (params, x) -> scalar; give one"
-            )
+            raise TypeError(f"Custom: log_density={log_density!r}: expected a function (params, x) -> scalar; give one")
         object.__setattr__(self, "log_density", log_density)
         object.__setattr__(self, "params", _freeze("params", params))
         object.__setattr__(self, "sample_one", sample)
@@ -89,9 +87,7 @@ def _freeze(path: str, tree: Any) -> Any:
     if isinstance(tree, Mapping):
         tree = tuple(tree.items())
     if not isinstance(tree, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in tree):
-        raise TypeError(
-            f"Custom: {path} = {tree!r}: expected a constraint or a dict of them; use e.g. positive()"
-        )
+        raise TypeError(f"Custom: {path} = {tree!r}: expected a constraint or a dict of them; use e.g. positive()")
     return tuple((name, _freeze(f"{path}[{name!r}]", value)) for name, value in tree)
 
 

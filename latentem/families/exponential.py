@@ -40,9 +40,7 @@ class Exponential(Family):
 
     def declare(self, x: Any) -> tuple[Exponential, np.ndarray]:
         x = checks.finite("Exponential", checks.column("Exponential", x))
-        checks.refuse(
-            "Exponential", x, x < 0, "a number of at least 0", "remove the row or use another family"
-        )
+        checks.refuse("Exponential", x, x < 0, "a number of at least 0", "remove the row or use another family")
         return self, x
 
     def constraints(self) -> Params:

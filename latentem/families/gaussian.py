@@ -80,9 +80,7 @@ class Gaussian(Family):
         empty = np.isnan(x).all(axis=0)
         if empty.any():
             column = int(np.argmax(empty))
-            raise ValueError(
-                f"Gaussian: column {column} has no observed entry: expected at least one; drop the column"
-            )
+            raise ValueError(f"Gaussian: column {column} has no observed entry: expected at least one; drop the column")
         return replace(self, dim=x.shape[1], missing=self.missing or bool(np.isnan(x).any())), x
 
     def constraints(self) -> Params:

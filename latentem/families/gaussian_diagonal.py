@@ -32,9 +32,7 @@ def log_prob(params: Params, x: Float[Array, " D"]) -> Float[Array, ""]:
     return -0.5 * jnp.sum(jnp.where(seen, terms, 0))
 
 
-def features(
-    x: Float[Array, " D"], context: tuple[Array, Array], spherical: bool, missing: bool
-) -> Float[Array, " S"]:
+def features(x: Float[Array, " D"], context: tuple[Array, Array], spherical: bool, missing: bool) -> Float[Array, " S"]:
     """The statistics of one observation."""
     centre, scale = context
     one = jnp.ones(1, x.dtype)
@@ -45,14 +43,10 @@ def features(
     seen = ~jnp.isnan(x)
     y = jnp.where(seen, (jnp.where(seen, x, 0) - centre) / scale, 0)
     square = y * y
-    return jnp.concatenate(
-        [one, seen.astype(x.dtype), y, jnp.sum(square, keepdims=True) if spherical else square]
-    )
+    return jnp.concatenate([one, seen.astype(x.dtype), y, jnp.sum(square, keepdims=True) if spherical else square])
 
 
-def natural(
-    params: Params, context: tuple[Array, Array], spherical: bool, missing: bool
-) -> Float[Array, " S"]:
+def natural(params: Params, context: tuple[Array, Array], spherical: bool, missing: bool) -> Float[Array, " S"]:
     """The coordinates dual to `features`."""
     centre, scale = context
     mean = (params["mean"] - centre) / scale

@@ -51,9 +51,7 @@ class Independent(Family):
         parts = [entry[1] if _is_pair(entry) else entry for entry in families]
         for part in parts:
             if not isinstance(part, Family):
-                raise TypeError(
-                    f"Independent: {part!r}: expected a family such as Poisson(); give one per column"
-                )
+                raise TypeError(f"Independent: {part!r}: expected a family such as Poisson(); give one per column")
         if not parts:
             raise TypeError("Independent: no families: expected at least one; give a dict or a tuple of them")
         object.__setattr__(self, "families", families)
@@ -77,17 +75,11 @@ class Independent(Family):
         lengths = {name: jax.tree.leaves(column)[0].shape[0] for name, column in kept.items()}
         if len(set(lengths.values())) > 1:
             sizes = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ValueError(
-                f"Independent: columns of {sizes} rows: expected equal lengths; give one value per row"
-            )
+            raise ValueError(f"Independent: columns of {sizes} rows: expected equal lengths; give one value per row")
         families = tuple(declared.items()) if self.tabular else tuple(declared.values())
         known = self.missing or (False,) * len(missing)
         masks = tuple(a or b for a, b in zip(known, missing, strict=True))
-        rows = (
-            kept
-            if self.tabular
-            else np.stack([column.reshape(len(column)) for column in kept.values()], axis=1)
-        )
+        rows = kept if self.tabular else np.stack([column.reshape(len(column)) for column in kept.values()], axis=1)
         return Independent(families, masks), rows
 
     def constraints(self) -> Params:
@@ -110,10 +102,7 @@ class Independent(Family):
 
     def sample(self, params: Params, key: Array) -> Any:
         keys = split(key, len(self.families))
-        drawn = {
-            name: part.sample(params[name], k)
-            for (name, part), k in zip(self.parts.items(), keys, strict=True)
-        }
+        drawn = {name: part.sample(params[name], k) for (name, part), k in zip(self.parts.items(), keys, strict=True)}
         if self.tabular:
             return drawn
         return jnp.stack([floating(value).reshape(()) for value in drawn.values()])
@@ -133,9 +122,7 @@ class Independent(Family):
         return jnp.concatenate([jnp.ones(1, pieces[0].dtype), *pieces])
 
     def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
-        pieces = [
-            part.natural(params[name], c) for (name, part), c in zip(self.parts.items(), context, strict=True)
-        ]
+        pieces = [part.natural(params[name], c) for (name, part), c in zip(self.parts.items(), context, strict=True)]
         return jnp.concatenate([jnp.zeros(1, pieces[0].dtype), *pieces])
 
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
@@ -155,9 +142,7 @@ class Independent(Family):
         self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
     ) -> bool:
         return all(
-            part.has_closed_form(
-                _within(shared, name, part), _within(fixed, name, part), (prior or {}).get(name)
-            )
+            part.has_closed_form(_within(shared, name, part), _within(fixed, name, part), (prior or {}).get(name))
             for name, part in self.parts.items()
         )
 

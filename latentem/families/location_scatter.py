@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from latentem.families.base import Names, keep_empty, like, occupied, ratio
@@ -23,17 +24,30 @@ def smallest(dtype: Any) -> float:
     return max(FLOOR, 8 * float(jnp.finfo(dtype).eps))
 
 
+@jax.custom_jvp
 def above_floor(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
-    """scatter with its eigenvalues raised to the floor; untouched when all are above it."""
+    """scatter with its eigenvalues raised to the floor; untouched when all are above it.
+
+    The derivative is that of the identity, and 0 for a matrix that was raised: it is held at the floor.
+    """
+    return _raise(scatter)
+
+
+@above_floor.defjvp
+def _above_floor_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (scatter,), (change,) = primals, tangents
+    raised = above_floor(scatter)
+    moved = jnp.any(raised != scatter, axis=(-1, -2), keepdims=True)
+    return raised, jnp.where(moved, 0, change)
+
+
+@custom_vmap
+def _raise(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
     floor = smallest(scatter.dtype)
     least = floor * jnp.eye(scatter.shape[-1], dtype=scatter.dtype)
+    above = jnp.all(jnp.isfinite(jnp.linalg.cholesky(scatter - least)), axis=(-1, -2))
 
-    def sound(matrix: Float[Array, "*K D D"]) -> Array:
-        return jnp.all(jnp.isfinite(jnp.linalg.cholesky(matrix)), axis=(-1, -2))
-
-    above = sound(scatter - least)
-
-    def raise_to_floor(matrix: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
+    def decompose(matrix: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
         values, vectors = jnp.linalg.eigh(matrix)
         # an eigenvalue is only known to rounding of the largest one
         lowest = jnp.maximum(floor, 8 * matrix.shape[-1] * jnp.finfo(matrix.dtype).eps * values[..., -1:])
@@ -42,7 +56,15 @@ def above_floor(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
         return jnp.where(above[..., None, None], matrix, raised)
 
     # the decomposition costs many times the Cholesky test and is almost never needed
-    return jax.lax.cond(jnp.all(above), lambda matrix: matrix, raise_to_floor, scatter)
+    return jax.lax.cond(jnp.all(above), lambda matrix: matrix, decompose, scatter)
+
+
+@_raise.def_vmap
+def _raise_mapped(
+    axis_size: int, in_batched: list[bool], scatter: Float[Array, "*K D D"]
+) -> tuple[Float[Array, "*K D D"], bool]:
+    """One decision for all that is mapped over: vmap alone would decompose every matrix every time."""
+    return _raise(scatter), True
 
 
 def maximize(
@@ -133,9 +155,7 @@ def _common_location(
     return centre[0] + scale * jnp.linalg.solve(jnp.sum(precision, axis=0), pull)
 
 
-def closed(
-    names: tuple[str, str], shared: Names, fixed: Names, priors: dict[str, Any], conjugate: type
-) -> bool:
+def closed(names: tuple[str, str], shared: Names, fixed: Names, priors: dict[str, Any], conjugate: type) -> bool:
     """Whether location and matrix are both maximised exactly by `maximize`."""
     location_name, matrix_name = names
     if location_name in priors or not isinstance(priors.get(matrix_name), (conjugate, type(None))):

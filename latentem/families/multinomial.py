@@ -51,9 +51,7 @@ class Multinomial(Family):
     @property
     def _size(self) -> int:
         if self.categories is None:
-            raise ValueError(
-                "Multinomial: categories=None: expected a number; give it or call declare(x) first"
-            )
+            raise ValueError("Multinomial: categories=None: expected a number; give it or call declare(x) first")
         return self.categories
 
     def declare(self, x: Any) -> tuple[Multinomial, np.ndarray]:
@@ -84,9 +82,7 @@ class Multinomial(Family):
 
     def sample(self, params: Params, key: Array) -> Float[Array, " C"]:
         if self.trials is None:
-            raise ValueError(
-                "Multinomial: trials=None: expected a total to draw; give trials or call declare(x) first"
-            )
+            raise ValueError("Multinomial: trials=None: expected a total to draw; give trials or call declare(x) first")
         probabilities = floating(params["probabilities"])
         return jax.random.multinomial(key, jnp.asarray(self.trials, probabilities.dtype), probabilities)
 

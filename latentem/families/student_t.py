@@ -74,9 +74,7 @@ class StudentT(Family):
     def sample(self, params: Params, key: Array) -> Float[Array, " D"]:
         df, location = floating(params["df"]), floating(params["location"])
         normal, gamma = jax.random.split(key)
-        noise = jnp.linalg.cholesky(params["scale"]) @ jax.random.normal(
-            normal, location.shape, location.dtype
-        )
+        noise = jnp.linalg.cholesky(params["scale"]) @ jax.random.normal(normal, location.shape, location.dtype)
         precision = jax.random.gamma(gamma, 0.5 * df, dtype=df.dtype) / (0.5 * df)
         return location + noise / jnp.sqrt(jnp.maximum(precision, jnp.finfo(df.dtype).tiny))
 
@@ -95,9 +93,7 @@ class StudentT(Family):
         u = (df + self._size) / (df + white @ white)
         surprise = jnp.log1p(excess) - excess - log_minus_digamma(0.5 * (df + self._size))
         second = symmetric.products(y)
-        return jnp.concatenate(
-            [jnp.stack([jnp.ones_like(u), u]), u * y, *(u * row for row in second), surprise[None]]
-        )
+        return jnp.concatenate([jnp.stack([jnp.ones_like(u), u]), u * y, *(u * row for row in second), surprise[None]])
 
     def statistics_context(self, params: Params, context: Any) -> Any:
         return params["location"], context[1]
@@ -106,9 +102,7 @@ class StudentT(Family):
         self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
     ) -> bool:
         beliefs = self.free_priors(fixed, prior)
-        return "df" not in beliefs and location_scatter.closed(
-            NAMES, shared, fixed, beliefs, priors.InverseWishart
-        )
+        return "df" not in beliefs and location_scatter.closed(NAMES, shared, fixed, beliefs, priors.InverseWishart)
 
     def maximize(
         self,

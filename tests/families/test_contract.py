@@ -130,9 +130,7 @@ def test_impossible_is_minus_infinity_with_finite_gradients(row: Row, x64) -> No
     found = compiled(family)(params, x, np.ones(N))
     assert finite((found.scores, found.slopes))
     for value in row.impossible:
-        rows = jax.tree.map(
-            lambda a, v: np.concatenate([np.asarray(v)[None], a[1:]]).astype(a.dtype), x, value
-        )
+        rows = jax.tree.map(lambda a, v: np.concatenate([np.asarray(v)[None], a[1:]]).astype(a.dtype), x, value)
         found = compiled(family)(params, rows, np.ones(N))
         assert found.scores[0] == -np.inf and finite((found.scores[1:], found.slopes))
 

@@ -91,9 +91,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("family", "x", "message"), MESSAGES, ids=lambda v: v[:40] if isinstance(v, str) else ""
-)
+@pytest.mark.parametrize(("family", "x", "message"), MESSAGES, ids=lambda v: v[:40] if isinstance(v, str) else "")
 def test_bad_observations(family, x, message) -> None:
     with pytest.raises(ValueError, match="^" + message) as caught:
         family.declare(x)
@@ -132,9 +130,7 @@ def test_declare_fills_in_what_the_data_say() -> None:
     assert Categorical().declare([0, 2, 1])[0] == Categorical(3)
     assert Multinomial().declare([[1, 2, 3], [0, 0, 5]])[0] == Multinomial(3, trials=6)
     assert StudentT().declare([1.0, 2.0])[0] == StudentT(1)
-    family, x = Independent({"a": Categorical(), "b": Gaussian()}).declare(
-        {"a": [0, nan], "b": [1.0, 2.0], "c": "x"}
-    )
+    family, x = Independent({"a": Categorical(), "b": Gaussian()}).declare({"a": [0, nan], "b": [1.0, 2.0], "c": "x"})
     assert family.parts == {"a": Categorical(1), "b": Gaussian(dim=1)} and family.missing == (True, False)
     assert sorted(x) == ["a", "b"] and x["b"].shape == (2, 1)
     assert Poisson().declare(np.array([[1], [2]], dtype=object))[1].dtype == np.float64

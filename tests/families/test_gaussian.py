@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from latentem.families import Gaussian
+from latentem.families.location_scatter import above_floor
 from latentem.families.symmetric import pack
 
 STRUCTURES = ("full", "diagonal", "spherical")
@@ -88,9 +89,7 @@ def test_features_do_not_cancel_far_from_the_origin(structure, seed, shift, dim)
         ours, scores = both_ways(family)(params, x)
         # what a relative change of 1e-16 of x does to the density is not the features' doing
         rounding = 4e-16 * np.abs(shift) * np.sum(1 / np.sqrt(np.diag(np.cov(x.T).reshape(dim, dim))))
-        np.testing.assert_allclose(
-            ours, scores, rtol=1e-12, atol=1e-12 + 100 * rounding * np.abs(scores).max()
-        )
+        np.testing.assert_allclose(ours, scores, rtol=1e-12, atol=1e-12 + 100 * rounding * np.abs(scores).max())
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -110,6 +109,24 @@ def test_a_collapsing_component_stops_at_the_floor(structure, width, x64) -> Non
     assert np.isfinite(natural).all()
     # the healthy component is what it would be alone
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b[0], rtol=1e-12), new, alone)
+
+
+def test_the_floor_holds_for_each_of_many_starts_and_can_be_differentiated(x64) -> None:
+    rng = np.random.default_rng(5)
+    root = rng.normal(size=(2, 3, 4, 4))
+    sound = root @ np.swapaxes(root, -1, -2) + 0.1 * np.eye(4)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(above_floor))(sound), sound)
+    some = sound.copy()
+    some[1, 2] = np.diag([1.0, 1.0, 0.0, 0.0])
+    raised = jax.jit(jax.vmap(above_floor))(some)
+    np.testing.assert_allclose(raised[1, 2], np.diag([1.0, 1.0, 1e-9, 1e-9]), atol=1e-12)
+    some[1, 2] = raised[1, 2]
+    np.testing.assert_array_equal(raised, some)
+    for differentiate in (jax.jacfwd, jax.jacrev):
+        slope = jax.jit(differentiate(above_floor))(sound[0, 0])
+        np.testing.assert_array_equal(slope.reshape(16, 16), np.eye(16))
+    held = jax.jit(jax.vmap(jax.jacfwd(above_floor)))(some[1] - 1e-9 * np.eye(4))
+    assert (held[2] == 0).all() and (held[0] != 0).any()
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -187,9 +204,7 @@ def brute_force(mean, covariance, row):
     elif not seen.all():
         cross = covariance[np.ix_(~seen, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])
         filled[~seen] = mean[~seen] + cross @ (row[seen] - mean[seen])
-        rest[np.ix_(~seen, ~seen)] = (
-            covariance[np.ix_(~seen, ~seen)] - cross @ covariance[np.ix_(seen, ~seen)]
-        )
+        rest[np.ix_(~seen, ~seen)] = covariance[np.ix_(~seen, ~seen)] - cross @ covariance[np.ix_(seen, ~seen)]
     return filled, np.outer(filled, filled) + rest
 
 

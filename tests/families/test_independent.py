@@ -29,18 +29,14 @@ def test_a_missing_column_has_no_features_and_no_density(x64) -> None:
 
 def test_a_block_with_gaps_is_left_to_the_gaussian(x64) -> None:
     block = np.array([[1.0, np.nan], [2.0, 3.0], [0.5, 4.0]])
-    family, x = Independent({"n": Poisson(), "block": Gaussian()}).declare(
-        {"n": [1, 2, np.nan], "block": block}
-    )
+    family, x = Independent({"n": Poisson(), "block": Gaussian()}).declare({"n": [1, 2, np.nan], "block": block})
     assert family.missing == (True, False) and not family.separable
     params = {
         "n": {"rate": 2.0},
         "block": {"mean": np.array([1.0, 3.0]), "covariance": np.array([[2, 0.5], [0.5, 1]])},
     }
     score = jax.jit(family.log_prob)(params, jax.tree.map(lambda a: a[0], x))
-    np.testing.assert_allclose(
-        score, stats.poisson.logpmf(1, 2.0) + stats.norm.logpdf(1, 1, np.sqrt(2)), rtol=1e-13
-    )
+    np.testing.assert_allclose(score, stats.poisson.logpmf(1, 2.0) + stats.norm.logpdf(1, 1, np.sqrt(2)), rtol=1e-13)
     several = jax.tree.map(lambda a: jnp.stack([a, a]), params)
     context = family.statistics_context(several, jax.jit(family.context)(x, np.ones(3)))
     np.testing.assert_array_equal(context[1][0], several["block"]["mean"])

@@ -61,9 +61,7 @@ def expected_log_density(family: Family, expected, params, context):
         return total
     if isinstance(family, NegativeBinomial):
         mean, size = params["mean"], params["dispersion"]
-        return expected[1] * jnp.log(mean / (size + mean)) + expected[0] * size * jnp.log(
-            size / (size + mean)
-        )
+        return expected[1] * jnp.log(mean / (size + mean)) + expected[0] * size * jnp.log(size / (size + mean))
     if isinstance(family, Custom):
         return 0.0
     if family.separable:

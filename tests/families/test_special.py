@@ -20,9 +20,7 @@ SHAPES = np.logspace(-6, 7, 200)
 
 def test_log_minus_digamma_and_its_slope(x64) -> None:
     small = SHAPES[SHAPES < 100]
-    np.testing.assert_allclose(
-        jax.jit(log_minus_digamma)(small), np.log(small) - special.digamma(small), rtol=1e-12
-    )
+    np.testing.assert_allclose(jax.jit(log_minus_digamma)(small), np.log(small) - special.digamma(small), rtol=1e-12)
     slope = 1 / small - special.polygamma(1, small)
     np.testing.assert_allclose(jax.jit(log_minus_digamma_slope)(small), slope, rtol=1e-10)
     # the two branches meet
@@ -48,9 +46,7 @@ def test_log_gamma_ratio(x64) -> None:
     counts = np.array([0.0, 1.0, 2.0, 7.0])
     for z in (0.3, 5.0, 15.9, 16.1, 1e3, 1e6, 1e9):
         exact = [np.sum(np.log(z + np.arange(int(c)))) for c in counts]
-        np.testing.assert_allclose(
-            jax.jit(log_gamma_ratio)(jnp.array(z), counts), exact, rtol=1e-13, atol=1e-14
-        )
+        np.testing.assert_allclose(jax.jit(log_gamma_ratio)(jnp.array(z), counts), exact, rtol=1e-13, atol=1e-14)
 
 
 def test_negative_binomial_of_large_dispersion_is_poisson(x64) -> None:

@@ -86,9 +86,7 @@ def test_cauchy_data_do_not_reach_the_floor(x64) -> None:
 
 
 def test_a_large_df_is_the_normal_density(x64) -> None:
-    score = jax.jit(
-        lambda df: StudentT(1).log_prob({"location": jnp.zeros(1), "scale": jnp.eye(1), "df": df}, 1.3)
-    )
+    score = jax.jit(lambda df: StudentT(1).log_prob({"location": jnp.zeros(1), "scale": jnp.eye(1), "df": df}, 1.3))
     np.testing.assert_allclose(score(1e8), stats.norm.logpdf(1.3), rtol=1e-7)
     # Gamma(n + 1/2) / Gamma(n) as a product; SciPy takes the difference of two large logarithms
     n = 5000
