@@ -63,16 +63,15 @@ def mixture_density(
         >>> lem.plot.mixture_density(fit, labels="deaths per day").axes[0].get_xlabel()
         'deaths per day'
     """
-    if not isinstance(fit.model and fit.model.latent, Finite):
-        told = "was loaded without its model" if fit.model is None else f"has the latent {fit.model.latent!r}"
-        raise ValueError(f"{fit.name} {told}: expected lem.Finite(k), whose components can be drawn")
+    latent = fit.model and fit.model.latent
+    if not isinstance(latent, Finite) or latent.hard:
+        told = "was loaded without its model" if fit.model is None else f"has the latent {latent!r}"
+        raise ValueError(f"{fit.name} {told}: expected lem.Finite(k), whose components have densities")
     x, weights = _observations(fit, data)
     rows = x.reshape(len(x), -1)
     dimensions = rows.shape[1]
     if x.ndim > 2 or dimensions not in (1, 2):
-        raise ValueError(
-            f"observations of shape {x.shape}: expected 1 or 2 columns; fit and draw two of them"
-        )
+        raise ValueError(f"observations of shape {x.shape}: expected 1 or 2 columns; fit and draw two of them")
     if labels is None:
         labels = ["x"] if dimensions == 1 else ["x[0]", "x[1]"]
     names = [labels] if isinstance(labels, str) else list(labels)
@@ -87,9 +86,7 @@ def mixture_density(
     return _two(fit, x, weights, names)
 
 
-def _one(
-    fit: Fit, x: np.ndarray, weights: np.ndarray, label: str, bins: int | None, discrete: bool
-) -> Figure:
+def _one(fit: Fit, x: np.ndarray, weights: np.ndarray, label: str, bins: int | None, discrete: bool) -> Figure:
     figure = look.new_figure(7.0, 4.2)
     axes = figure.subplots()
     values = x.reshape(-1)
