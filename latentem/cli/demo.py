@@ -45,12 +45,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"--out {options.out}: {error.strerror}: expected a folder, or a name for one"
-        ) from None
+        raise InputError(f"--out {options.out}: {error.strerror}: expected a folder, or a name for one") from None
     print("latentem: state a latent-variable model; get its EM.")
     fits = [_deaths(options.out), _geyser(options.out)]
-    print(f"\nAll in {time.perf_counter() - began:.1f} s; most of it is compilation, kept for the next time.")
+    print(f"\nAll in {time.perf_counter() - began:.1f} s; what was compiled is kept for the next time.")
     return 0 if all(fit.status.ok for fit in fits) else 3
 
 

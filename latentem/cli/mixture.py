@@ -95,9 +95,7 @@ def run(options: argparse.Namespace) -> int:
     import latentem as lem
 
     if options.covariance and options.family != "gaussian":
-        raise InputError(
-            f"--covariance {options.covariance} goes with --family gaussian, not {options.family}"
-        )
+        raise InputError(f"--covariance {options.covariance} goes with --family gaussian, not {options.family}")
     if options.weights in options.columns:
         raise InputError(f"--weights {options.weights} is also among --columns: expected different columns")
     names = options.columns
@@ -163,9 +161,7 @@ def _declare(options: argparse.Namespace, columns: reading.Columns) -> tuple[Mix
     if len(names) == 1:
         columns.refuse_missing(names, "remove the row")
         return lem.Mixture(family(), options.components), table[names[0]]
-    return lem.Mixture(
-        lem.families.Independent({name: family() for name in names}), options.components
-    ), table
+    return lem.Mixture(lem.families.Independent({name: family() for name in names}), options.components), table
 
 
 def _placed(message: str, columns: reading.Columns, options: argparse.Namespace) -> str:

@@ -80,9 +80,7 @@ def _csv(path: Path, names: Sequence[str]) -> Columns:
         try:
             header = [name.strip() for name in next(lines, [])]
             if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-                raise InputError(
-                    f"{path}: the header {header[0]!r} has no comma: expected fields set apart by commas"
-                )
+                raise InputError(f"{path}: the header {header[0]!r} has no comma: expected fields set apart by commas")
             chosen = _chosen(path, header, names)
             values, places = [array("d") for _ in chosen], array("q")
             for row in lines:
@@ -110,9 +108,7 @@ def _number(text: str, path: Path, column: str, line: int) -> float:
             return nan
         shown = repr(text if len(text) <= 40 else text[:37] + "...")
         told = f"column {column!r} holds text, {shown} on line {line}"
-        raise InputError(
-            f"{path}: {told}: expected numbers; leave a cell empty where the value is missing"
-        ) from None
+        raise InputError(f"{path}: {told}: expected numbers; leave a cell empty where the value is missing") from None
     if isinf(number):
         told = f"column {column!r} holds {text.strip()} on line {line}"
         raise InputError(f"{path}: {told}: expected finite numbers; leave the cell empty if it is missing")
@@ -144,9 +140,7 @@ def _arrow_column(path: Path, name: str, column: Any, pa: Any) -> Float[np.ndarr
     kind = column.type
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
     if not any(test(kind) for test in numeric):
-        raise InputError(
-            f"{path}: column {name!r} holds {kind}: expected numbers; write categories as 0, 1, ..."
-        )
+        raise InputError(f"{path}: column {name!r} holds {kind}: expected numbers; write categories as 0, 1, ...")
     values = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
     if np.isinf(values).any():
         told = f"column {name!r} holds an infinite number in row {int(np.argmax(np.isinf(values)))}"
@@ -163,9 +157,7 @@ def _chosen(path: Path, header: Sequence[str], names: Sequence[str]) -> list[int
         if name not in header:
             raise InputError(f"{path} has no column {name!r}: its columns are {there}")
         if header.count(name) > 1:
-            raise InputError(
-                f"{path} has {header.count(name)} columns called {name!r}: expected one; rename them"
-            )
+            raise InputError(f"{path} has {header.count(name)} columns called {name!r}: expected one; rename them")
     return [header.index(name) for name in names]
 
 
