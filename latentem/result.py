@@ -15,6 +15,7 @@ import numpy as np
 
 from latentem.data import Data
 from latentem.forms import Prepared, RowForm
+from latentem.model import Model
 from latentem.prepare import Problem
 from latentem.status import Status
 from latentem.sufficiency.compression import Compression
@@ -243,6 +244,8 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
     declared, observations = (None, None) if model is None else (model, data)
     if model is not None and data is not None:
         declared, observations = model.declare(data)
+    if declared is not None and not isinstance(declared, Model):
+        declared = declared.model()
     read = None if observations is None else door.read(observations)
     return Fit(
         params=params, status=status, trace=trace, starts=starts, notes=tuple(header["notes"]), model=declared,
