@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from latentem import families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.constraints import (
+    ParameterSpace,
     correlation,
     covariance,
     fixed,
@@ -63,6 +64,7 @@ __all__ = [
     "Mixture",
     "Model",
     "Newton",
+    "ParameterSpace",
     "Plain",
     "Report",
     "Separable",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.constraints import ParameterSpace
 from latentem.families import Family, Gaussian
 from latentem.models.seeding import assigned, plus_plus, standardised, thin
 
 Params = dict[str, Any]
+
+#: Part of every row that a start spreads over all components, so that none begins empty or flat.
+SOFTNESS = 0.02
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Mixture(Family):
     Args:
         family: the density of a component, from `latentem.families`, or another `Mixture`.
         components: number of components K.
-        shared: names of the family's parameters that all components have in common (a tied covariance).
+        shared: names of the family's parameters that all components have in common (a tied covariance); "column.name", or
+            "column" for all of its parameters, where the family is `Independent`.
         fixed: values that stay put: {"weights": (K,) ...} or {name of the family's parameter: array with leading axis K}.
         prior: MAP: {"weights": Dirichlet, "components": {name: prior}}.
         start: how starts are drawn: "k-means++" seeds, or "random" responsibilities.
@@ -35,8 +40,8 @@ class Mixture(Family):
 
     >>> mixture = lem.Mixture(lem.families.Poisson(), 2)
     >>> fit = lem.fit(mixture, np.array([0, 1, 0, 2, 1, 9, 8, 11, 9, 10]), key=jax.random.key(0))
-    >>> fit.predict()
-    array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    >>> np.round(np.sort(fit.params["components"]["rate"]), 4)
+    array([0.7936, 9.353 ])
     """
 
     family: Family
@@ -64,20 +69,21 @@ class Mixture(Family):
         if self.components > rows:
             raise ValueError(f"components={self.components} > {rows} observations: ask for fewer components")
         declared = replace(self, family=family)
-        known = {"weights", *family.constraints()}
+        known = ["weights", *_names(family.constraints())]
         for name in (*self.shared, *self.fixed):
-            if name not in known:
-                raise ValueError(f"Mixture: no parameter {name!r} to share or fix: expected one of {sorted(known)}")
+            if not any(_covers(name, other) for other in known):
+                raise ValueError(f"Mixture: no parameter {name!r} to share or fix: expected one of {known}")
         return declared, x
 
     def constraints(self) -> Params:
-        components = {
-            name: constraint if name in self.shared else _batched(constraint, self.components)
-            for name, constraint in self.family.constraints().items()
-        }
+        components = _map_named(
+            lambda name, constraint: constraint if self._is_shared(name) else constraint.batched(self.components),
+            self.family.constraints(),
+        )
         held = {name: lem.fixed(value) for name, value in self.fixed.items()}
         weights = held.pop("weights", lem.simplex(self.components))
-        return {"weights": weights, "components": {**components, **held}}
+        components = _map_named(lambda name, constraint: held.get(name, constraint), components)
+        return {"weights": weights, "components": components}
 
     def model(self) -> lem.Model:
         """The mixture as a `Model`; needs a declared family (`declare(x)` fills in the dimension)."""
@@ -90,20 +96,21 @@ class Mixture(Family):
 
     # --- one observation
 
-    def _axes(self) -> Params:
-        return {name: None if name in self.shared else 0 for name in self.family.constraints()}
+    def _is_shared(self, name: str) -> bool:
+        return any(_covers(shared, name) for shared in self.shared)
+
+    def over_components(self, f: Callable[..., Any], params: Params, *rest: Any) -> Any:
+        """`f(params of one component, *rest)` for all K components, stacked along a leading axis."""
+        axes = _map_named(lambda name, _: None if self._is_shared(name) else 0, self.family.constraints())
+        return jax.vmap(lambda p: f(p, *rest), in_axes=(axes,), axis_size=self.components)(params["components"])
 
     def component(self, params: Params, k: Any) -> Params:
         """Parameters of component k."""
-        return {
-            name: value if name in self.shared else jax.tree.map(lambda a: a[k], value)
-            for name, value in params["components"].items()
-        }
+        return _map_named(lambda name, value: value if self._is_shared(name) else value[k], params["components"])
 
     def component_log_prob(self, params: Params, x: Any) -> Float[Array, " K"]:
         """log weights[k] + log density of component k, of one observation."""
-        each = jax.vmap(self.family.log_prob, in_axes=(self._axes(), None))
-        return _log(params["weights"]) + each(params["components"], x)
+        return _log(params["weights"]) + self.over_components(self.family.log_prob, params, x)
 
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
         return lem.posterior.logsumexp(self.component_log_prob(params, x))
@@ -121,24 +128,24 @@ class Mixture(Family):
 
     @property
     def width(self) -> int:
-        return self.components * self.family.width
+        return 1 + self.components * self.family.width
 
     def context(self, x: Any, weights: Float[Array, " N"]) -> Any:
         return self.family.context(x, weights)
 
     def natural_parameters(self, params: Params, context: Any) -> Float[Array, "K S"]:
         """Coefficients of the family's features in each component; the count carries the log weight."""
-        each = jax.vmap(self.family.natural, in_axes=(self._axes(), None))
-        return each(params["components"], context).at[:, 0].add(_log(params["weights"]))
+        natural = self.over_components(self.family.natural, params, context)
+        return natural.at[:, 0].add(_log(params["weights"]))
 
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " KS"]:
-        """Expected statistics of one observation as seen from a mixture of mixtures: those of each component, weighted by
-        its responsibility."""
+        """Expected statistics of one observation as seen from a mixture of mixtures: its count, then the statistics of each
+        component weighted by its responsibility."""
         joint = self.component_log_prob(params, x)
         evidence = lem.posterior.logsumexp(joint)
         r = jnp.exp(joint - jnp.where(jnp.isfinite(evidence), evidence, 0.0))
-        each = jax.vmap(self.family.statistics, in_axes=(self._axes(), None, None))
-        return jnp.ravel(r[:, None] * each(params["components"], x, context))
+        each = r[:, None] * self.over_components(self.family.statistics, params, x, context)
+        return jnp.concatenate([jnp.ones(1, each.dtype), jnp.ravel(each)])
 
     def has_closed_form(self, shared: Any = frozenset(), fixed: Any = frozenset(), prior: Any = None) -> bool:
         if shared or fixed:
@@ -149,7 +156,7 @@ class Mixture(Family):
         self, expected: Any, params: Params, context: Any, *, shared: Any = (), fixed: Any = (), prior: Any = None
     ) -> Params:
         """M-step of a batch of mixtures (a mixture of mixtures): `expected` (J, K * S)."""
-        stacked = expected.reshape(expected.shape[0], self.components, -1)
+        stacked = expected[:, 1:].reshape(expected.shape[0], self.components, -1)
         return jax.vmap(lambda e, p: self.maximize_components(e, p, self.statistics_context(p, context)))(
             stacked, params
         )
@@ -184,7 +191,6 @@ class Mixture(Family):
         """Params from k-means++ seeds or from random responsibilities."""
         context = self.context(x, weights)
         x, weights = thin(x, weights)
-        context_params = self.family.default(x, weights, context)
         n = weights.shape[0]
         if self.start == "random":
             draws = jax.random.exponential(key, (n, self.components), weights.dtype)
@@ -192,27 +198,34 @@ class Mixture(Family):
         else:
             rows = standardised(_coordinates(x), weights)
             responsibilities = assigned(rows, plus_plus(key, rows, weights, self.components))
-        params = {
-            "weights": jnp.full(self.components, 1.0 / self.components, weights.dtype),
-            "components": {
-                name: value
-                if name in self.shared
-                else jax.tree.map(lambda a: jnp.broadcast_to(a, (self.components, *a.shape)), value)
-                for name, value in context_params.items()
-            },
-        }
-        return self._softly_maximized(params, x, responsibilities * weights[:, None], context)
+        soft = responsibilities + SOFTNESS / self.components
+        soft = weights[:, None] * soft / jnp.sum(soft, axis=1, keepdims=True)
+        return self._from_responsibilities(jax.random.fold_in(key, 1), x, soft, context)
 
-    def _softly_maximized(self, params: Params, x: Any, r: Float[Array, "n K"], context: Any) -> Params:
-        """M-step from given responsibilities, with a little of every row in every component so that none is empty or flat."""
-        each = jax.vmap(
-            jax.vmap(self.family.statistics, in_axes=(self._axes(), None, None)), in_axes=(None, 0, None)
-        )
-        values = each(params["components"], x, context)
-        soft = r + 0.02 * jnp.sum(r, axis=1, keepdims=True) / self.components
-        expected = jnp.einsum("nk,nks->ks", soft, values)
-        unprior = replace(self, prior=None)
-        return unprior.maximize_components(expected, params, self.statistics_context(params, context))
+    def _from_responsibilities(self, key: Array, x: Any, r: Float[Array, "n K"], context: Any) -> Params:
+        """Params of components that hold these parts of the rows."""
+        whole = self.family.default(x, jnp.sum(r, axis=1), context)
+        params = {
+            "weights": jnp.sum(r, axis=0) / jnp.sum(r),
+            "components": _map_named(
+                lambda name, a: a if self._is_shared(name) else jnp.broadcast_to(a, (self.components, *a.shape)), whole
+            ),
+        }
+        if not isinstance(self.family, Mixture) and _closed(replace(self, prior=None)):
+            values = jax.vmap(lambda row: self.over_components(self.family.statistics, params, row, context))(x)
+            expected = jnp.einsum("nk,nks->ks", r, values)
+            reference = self.statistics_context(params, context)
+            return replace(self, prior=None).maximize_components(expected, params, reference)
+        # No M-step from statistics: each component's own default, moved a little so that no two are equal.
+        space = ParameterSpace.of(self.family.constraints())
+
+        def moved(w: Float[Array, " n"], k: Array) -> Params:
+            u = space.unconstrain(self.family.default(x, w, context))
+            return space.constrain(u + 0.1 * jax.random.normal(k, u.shape, u.dtype))
+
+        own = jax.vmap(moved)(r.T, jax.random.split(key, self.components))
+        shared = _map_two(lambda name, a, b: b if self._is_shared(name) else a, own, whole)
+        return {**params, "components": shared}
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         return self.initial(jax.random.key(0), x, weights)
@@ -253,10 +266,28 @@ def _log(p: Any) -> Any:
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), -jnp.inf)
 
 
-def _batched(constraint: Any, k: int) -> Any:
-    if isinstance(constraint, dict):
-        return {name: _batched(inner, k) for name, inner in constraint.items()}
-    return constraint.batched(k)
+def _map_named(f: Callable[[str, Any], Any], tree: Any, prefix: str = "") -> Any:
+    """`f(dotted name, leaf)` over nested dicts of parameters."""
+    if isinstance(tree, dict):
+        return {name: _map_named(f, inner, f"{prefix}.{name}" if prefix else name) for name, inner in tree.items()}
+    return f(prefix, tree)
+
+
+def _map_two(f: Callable[[str, Any, Any], Any], tree: Any, other: Any, prefix: str = "") -> Any:
+    if isinstance(tree, dict):
+        return {k: _map_two(f, v, other[k], f"{prefix}.{k}" if prefix else k) for k, v in tree.items()}
+    return f(prefix, tree, other)
+
+
+def _names(tree: Any) -> list[str]:
+    found: list[str] = []
+    _map_named(lambda name, _: found.append(name), tree)
+    return found
+
+
+def _covers(name: str, parameter: str) -> bool:
+    """Whether `name` is a parameter or the column that holds it."""
+    return parameter == name or parameter.startswith(name + ".")
 
 
 def _coordinates(x: Any) -> Float[Array, "N d"]:
