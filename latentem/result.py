@@ -6,6 +6,7 @@ import dataclasses
 import json
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ import numpy as np
 
 from latentem.data import Data
 from latentem.forms import Prepared, RowForm
+from latentem.inference.errors import errors, standard_errors
+from latentem.inference.estimate import Estimate
+from latentem.inference.influence import Influence, influence
+from latentem.inference.information import information
+from latentem.inference.intervals import Bounds, WaldTest, confidence_intervals, wald_test
+from latentem.inference.rate import Rate, rate
+from latentem.inference.scores import scores_per_observation
 from latentem.model import Model
 from latentem.prepare import Problem
 from latentem.status import Status
@@ -78,9 +86,7 @@ class Fit:
 
     def _computing(self) -> Any:
         if self.model is None:
-            raise ValueError(
-                "this Fit was loaded without its model: pass lem.load(path, model=...) to compute with it"
-            )
+            raise ValueError("this Fit was loaded without its model: pass lem.load(path, model=...) to compute with it")
         return jax.enable_x64(self.dtype == "float64")
 
     def _rows(self, x: Any) -> Prepared:
@@ -113,7 +119,9 @@ class Fit:
         """p(z = k | x_n), (N, K), for latents on nodes."""
         posterior = self.posterior(x)
         if not hasattr(posterior, "log_probabilities"):
-            raise ValueError(f"responsibilities: the posterior of {self.name} is not a sum over nodes; use posterior(x)")
+            raise ValueError(
+                f"responsibilities: the posterior of {self.name} is not a sum over nodes; use posterior(x)"
+            )
         return np.exp(posterior.log_probabilities)
 
     def sample(self, key: Any, n: int) -> Any:
@@ -123,10 +131,103 @@ class Fit:
             ValueError: when the model declares no sampler.
         """
         if self.model is None or self.model.sample is None:
-            raise ValueError(f"{self.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)")
+            raise ValueError(
+                f"{self.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)"
+            )
         with self._computing():
             draw = jax.vmap(lambda k: self.model.sample(self._params(), k))(jax.random.split(key, n))
             return jax.tree.map(np.asarray, draw)
+
+    # --- inference: thin delegations to latentem.inference, whose docstrings say what is computed
+
+    @cached_property
+    def _estimate(self) -> Estimate:
+        if self.model is None or self.data is None:
+            missing = "model" if self.model is None else "data"
+            raise ValueError(
+                f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) to compute with it"
+            )
+        return Estimate(self.model, self.data, self.params)
+
+    def _maximum(self, what: str) -> Estimate:
+        if not self.status.ok:
+            raise ValueError(
+                f"{what}: the status of this fit is {self.status.name}, not a maximum: {self.status.advice}"
+            )
+        return self._estimate
+
+    def information(
+        self, kind: str = "observed", *, coordinates: str = "free", key: Any = None, draws: int = 10_000
+    ) -> np.ndarray:
+        """Information matrix (P, P) at the params: see `latentem.inference.information.information`.
+
+        Args:
+            kind: "observed" (Oakes' identity), "complete", "score" or "expected" (by simulation).
+            coordinates: "free" (the vector of `model.space`) or "natural" (the params that `free_names` names).
+            key, draws: of the simulation for "expected".
+        """
+        return information(self._estimate, kind, coordinates, key, draws)
+
+    def standard_errors(self, kind: str = "observed") -> Any:
+        """Standard errors, a pytree shaped like params, by the delta method.
+
+        Args:
+            kind: "observed", "score" or "sandwich".
+
+        Returns:
+            NaN for fixed params, for params at the edge of their set and for those that the data do not identify;
+            `error_notes` says which and why.
+
+        Raises:
+            ValueError: the fit has not converged, or the information cannot be computed.
+
+        >>> x = np.array([0.0, 1.0, 1.0, 2.0, 3.0, 2.0])
+        >>> fit = lem.fit(lem.Mixture(lem.families.Poisson(), 1), x, key=jax.random.key(0))
+        >>> np.round(fit.standard_errors()["components"]["rate"], 6)
+        array([0.5])
+        """
+        return standard_errors(self._maximum("standard_errors"), kind)
+
+    def error_notes(self, kind: str = "observed") -> tuple[str, ...]:
+        """Why standard errors are NaN, one sentence for each reason; empty where all are there."""
+        return errors(self._maximum("error_notes"), kind).notes
+
+    def covariance(self, kind: str = "observed", *, coordinates: str = "natural") -> np.ndarray:
+        """Covariance matrix of the estimates: of the raveled params (D, D), in the order of
+        `model.space.natural_names`, or of the free vector (P, P) with `coordinates="free"`; NaN where there is no
+        standard error."""
+        if coordinates not in ("free", "natural"):
+            raise ValueError(f"coordinates={coordinates!r}: expected 'free' or 'natural'")
+        both = errors(self._maximum("covariance"), kind)
+        return both.natural if coordinates == "natural" else both.free
+
+    def confidence_intervals(self, level: float = 0.95, *, kind: str = "observed", scale: str = "natural") -> Bounds:
+        """(lower, upper) of Wald intervals, two pytrees shaped like params.
+
+        Args:
+            level: confidence.
+            kind: of standard error.
+            scale: "natural": estimate -+ z standard errors; "free": the same on the log or logit scale and carried
+                back, so that no interval leaves the set of the parameter.
+        """
+        return confidence_intervals(self._maximum("confidence_intervals"), level, kind, scale)
+
+    def wald_test(self, hypothesis: Any, value: Any = 0.0, *, kind: str = "observed") -> WaldTest:
+        """Wald test that params have given values: names, {name: value}, a matrix of contrasts, or a function of params
+        (which equals `value` under the hypothesis)."""
+        return wald_test(self._maximum("wald_test"), hypothesis, value, kind)
+
+    def rate(self) -> Rate:
+        """Linear rate of plain EM at the params, with the fractions of missing information it comes from."""
+        return rate(self._maximum("rate"))
+
+    def scores_per_observation(self) -> np.ndarray:
+        """Gradient of log p(x_n | params) in the free vector, (N, P); weights are not applied."""
+        return scores_per_observation(self._estimate)
+
+    def influence(self) -> Influence:
+        """Change of the params when each observation is dropped, to first order, without refitting."""
+        return influence(self._maximum("influence"))
 
     def _params(self) -> Any:
         return jax.tree.map(lambda a: jnp.asarray(a, dtype=self.dtype), self.params)
@@ -175,8 +276,12 @@ class Fit:
         }
         arrays = {f"param{i}": np.asarray(a) for i, (_, a) in enumerate(leaves)}
         with open(path, "wb") as file:
-            np.savez(
-                file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), trace=self.trace, starts=self.starts, **arrays
+            np.savez(  # pyright: ignore[reportArgumentType]
+                file,
+                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+                trace=self.trace,
+                starts=self.starts,
+                **arrays,
             )
         return path
 
@@ -237,7 +342,9 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
             trace, starts = archive["trace"], archive["starts"]
             params = _nested(header["params"], arrays)
             known = {f.name for f in dataclasses.fields(Fit)}
-            fields = {k: v for k, v in header.items() if k in known and k not in ("params", "status", "notes", "compression")}
+            fields = {
+                k: v for k, v in header.items() if k in known and k not in ("params", "status", "notes", "compression")
+            }
             status = Status[header["status"]]
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected a file written by Fit.save ({FORMAT!r}), but {error}") from None

@@ -1,0 +1,122 @@
+"""What inference is computed at: a model, its data and a point, in float64 whatever the dtype of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from latentem.constraints import ParameterSpace
+from latentem.constraints.fixed import Fixed
+from latentem.data import Data, cast
+from latentem.forms import Form, Prepared
+from latentem.model import Model
+from latentem.prepare import choose_form
+
+Matrix = Float[np.ndarray, "P P"]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A point to infer at.
+
+    Args:
+        model: the declaration.
+        data: observations and weights, as they came through the door.
+        params: pytree of NumPy arrays, the maximiser of log-likelihood + log prior.
+    """
+
+    model: Model
+    data: Data
+    params: Any
+    _kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def space(self) -> ParameterSpace:
+        """The parameters of the model."""
+        return self.model.space
+
+    @property
+    def n_observations(self) -> float:
+        """Sum of the weights."""
+        return float(np.sum(np.asarray(self.data.weights, dtype=np.float64)))
+
+    @cached_property
+    def u(self) -> Float[np.ndarray, " P"]:
+        """The free vector at `params`."""
+        with jax.enable_x64(True):
+            return np.asarray(_unconstrain(self.space, jax.tree.map(jnp.asarray, self.params)))
+
+    @cached_property
+    def jacobian(self) -> Float[np.ndarray, "D P"]:
+        """Derivative of the raveled params with respect to the free vector."""
+        with jax.enable_x64(True):
+            return np.asarray(_jacobian(self.space, jnp.asarray(self.u)))
+
+    @cached_property
+    def on_edge(self) -> np.ndarray:
+        """Which of the D raveled params lie on the edge of their set, (D,) bool."""
+        with jax.enable_x64(True):
+            return np.asarray(_boundary(self.space, jax.tree.map(jnp.asarray, self.params)))
+
+    @cached_property
+    def is_fixed(self) -> np.ndarray:
+        """Which of the D raveled params are fixed, (D,) bool."""
+        parts = [np.full(int(np.prod(c.shape)), isinstance(c, Fixed)) for c in self.space.constraints]
+        return np.concatenate(parts) if parts else np.zeros(0, bool)
+
+    @cached_property
+    def free_entries(self) -> Float[np.ndarray, " P"]:
+        """Position among the D raveled params of the entry that each free coordinate is named after, (P,)."""
+        where = {name: i for i, name in enumerate(self.space.natural_names)}
+        return np.array([where[name] for name in self.space.free_names], dtype=int)
+
+    def at_data(self, f: Callable[[Form, Array, Prepared], Any]) -> Any:
+        """`f(form, u, prepared)` in float64, as NumPy arrays."""
+        with jax.enable_x64(True):
+            rows = jax.tree.map(jnp.asarray, cast(self.data.observations, "float64"))
+            weights = jnp.asarray(self.data.weights, dtype="float64")
+            form, prepared = choose_form(self.model, self.data.observations, rows, weights)
+            return jax.tree.map(np.asarray, f(form, jnp.asarray(self.u), prepared))
+
+    def kept(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """`compute()`, done once for each key."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+    def as_tree(self, values: Float[np.ndarray, "*lead D"]) -> Any:
+        """A pytree shaped like params, its leaves with the leading axes of `values`."""
+        ends = np.cumsum([int(np.prod(c.shape)) for c in self.space.constraints])
+        parts = np.split(values, ends[:-1], axis=-1) if len(ends) else []
+        shaped = [p.reshape((*values.shape[:-1], *c.shape)) for p, c in zip(parts, self.space.constraints, strict=True)]
+        return self.space.treedef.unflatten(shaped)
+
+    @cached_property
+    def theta(self) -> Float[np.ndarray, " D"]:
+        """The params, raveled."""
+        leaves = self.space.treedef.flatten_up_to(self.params)
+        return np.concatenate([np.ravel(np.asarray(a, np.float64)) for a in leaves]) if leaves else np.zeros(0)
+
+
+@partial(jax.jit, static_argnums=0)
+def _unconstrain(space: ParameterSpace, params: Any) -> Array:
+    return space.unconstrain(params)
+
+
+@partial(jax.jit, static_argnums=0)
+def _jacobian(space: ParameterSpace, u: Array) -> Array:
+    return jax.jacfwd(lambda v: ravel_pytree(space.constrain(v))[0])(u)
+
+
+@partial(jax.jit, static_argnums=0)
+def _boundary(space: ParameterSpace, params: Any) -> Array:
+    masks = space.treedef.flatten_up_to(space.boundary(params))
+    return jnp.concatenate([jnp.ravel(m) for m in masks]) if masks else jnp.zeros(0, bool)

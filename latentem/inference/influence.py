@@ -1,0 +1,45 @@
+"""What each observation does to the estimates, by implicit differentiation (Cook 1986)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from latentem.inference.errors import errors
+from latentem.inference.estimate import Estimate
+from latentem.inference.scores import scores_per_observation
+
+
+class Influence(NamedTuple):
+    """What dropping each observation would do, to first order.
+
+    Args:
+        params: pytree shaped like params with a leading axis N: params without observation n minus params.
+        displacement: (N,) twice the log-likelihood lost at the params refitted without the observation.
+    """
+
+    params: Any
+    displacement: Float[np.ndarray, " N"]
+
+
+def influence(estimate: Estimate) -> Influence:
+    """Change of the estimates when an observation, with all its weight, is dropped: -(information)^-1 w_n s_n, carried
+    to the params. Params at an edge do not move.
+
+    Raises:
+        ValueError: params that are not identified: their change is not determined.
+    """
+    covariance = errors(estimate)
+    free = covariance.free
+    settled = estimate.on_edge | estimate.is_fixed
+    if np.isnan(np.diagonal(covariance.natural)[~settled]).any():
+        raise ValueError(f"influence: {'; '.join(covariance.notes)}")
+    weights = np.asarray(estimate.data.weights, np.float64)
+    scores = np.where(weights[:, None] > 0, scores_per_observation(estimate), 0.0) * weights[:, None]
+    change = -scores @ np.nan_to_num(free)
+    return Influence(
+        estimate.as_tree(change @ estimate.jacobian.T),
+        np.einsum("np,np->n", change, -scores),
+    )
