@@ -76,7 +76,9 @@ class Plain(Method):
     def step(self, em: EMMap, state: PlainState, tolerance: float | Array) -> tuple[PlainState, StepInfo]:
         new, objective = em.update(state.theta)
         fell = jnp.maximum(state.objective - objective, 0.0)
-        info = StepInfo(objective, jnp.linalg.norm(new - state.theta), jnp.ones((), jnp.int32), fell, jnp.zeros((), bool))
+        info = StepInfo(
+            objective, jnp.linalg.norm(new - state.theta), jnp.ones((), jnp.int32), fell, jnp.zeros((), bool)
+        )
         return PlainState(new, objective), info
 
 

@@ -13,6 +13,11 @@ from latentem import derivatives
 from latentem.forms import Form, Prepared
 from latentem.newton import newton_ascent
 
+#: A Newton decrement below this, relative to 1 + |objective|, is that of a stationary point.
+SETTLED = 1e-9
+#: Times Newton is taken up again, 30 steps each: far from a maximum it may need more.
+ROUNDS = 5
+
 
 class Polished(NamedTuple):
     """What a polish returns.
@@ -24,6 +29,7 @@ class Polished(NamedTuple):
         curvature: eigenvalues of the information (minus the Hessian of the objective in u), ascending.
         flattest: eigenvector of the smallest one, (P,).
         gradient: largest absolute entry of the gradient in u.
+        decrement: gain that the last Newton step was predicted to bring.
         iterations: Newton steps.
         evaluations: evaluations of the objective.
     """
@@ -34,8 +40,15 @@ class Polished(NamedTuple):
     curvature: Float[Array, " P"]
     flattest: Float[Array, " P"]
     gradient: Float[Array, ""]
+    decrement: Float[Array, ""]
     iterations: Array
     evaluations: Array
+
+    @property
+    def is_stationary(self) -> bool:
+        """No step is left that would gain more than rounding."""
+        # At the edge of a constraint the Hessian can overflow to NaN; then Newton has nothing to say against EM.
+        return not self.decrement > SETTLED * (1 + abs(self.objective))
 
     @property
     def is_saddle(self) -> bool:
@@ -64,24 +77,33 @@ def climb(form: Form, u: Float[Array, " P"], prepared: Prepared, *, iterations: 
         curvature,
         vectors[:, 0],
         jnp.max(jnp.abs(gradient(state.u)), initial=0.0),
+        state.decrement,
         state.iterations,
         state.evaluations,
     )
 
 
 def polish(form: Form, params: Any, prepared: Prepared) -> Polished:
-    """`climb` from params; a saddle is left along its direction of ascent and climbed from there."""
+    """`climb` from params until nothing is left to gain; a saddle is left along its direction of ascent, and climbed
+    from there."""
     reached = climb(form, _unconstrain(form, params), prepared)
+    for _ in range(ROUNDS):
+        if reached.is_stationary or not reached.objective > -jnp.inf:
+            break
+        reached = _after(reached, climb(form, reached.u, prepared))
     for length in (1.0, -1.0, 0.1, -0.1):
         if not reached.is_saddle:
             break
         other = climb(form, reached.u + length * reached.flattest, prepared)
         if other.objective > reached.objective:
-            evaluations, iterations = reached.evaluations, reached.iterations
-            reached = other._replace(
-                iterations=other.iterations + iterations, evaluations=other.evaluations + evaluations
-            )
+            reached = _after(reached, other)
     return reached
+
+
+def _after(first: Polished, then: Polished) -> Polished:
+    return then._replace(
+        iterations=first.iterations + then.iterations, evaluations=first.evaluations + then.evaluations
+    )
 
 
 _unconstrain = jax.jit(lambda form, params: form.model.space.unconstrain(params), static_argnums=0)
