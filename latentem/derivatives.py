@@ -55,6 +55,19 @@ def hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:
     return 0.5 * (raw + raw.T)
 
 
+def score_and_hessian(form: Form, prepared: Prepared, u: Vector) -> tuple[Vector, Float[Array, "P P"]]:
+    """(gradient, Hessian) of the objective in u; with few parameters both come out of one pass."""
+    if u.shape[0] > BLOCK:
+        return score(form, prepared, u), hessian(form, prepared, u)
+
+    def twice(v: Vector) -> tuple[Vector, Vector]:
+        gradient = score(form, prepared, v)
+        return gradient, gradient
+
+    raw, gradient = jax.jacfwd(twice, has_aux=True)(u)
+    return gradient, 0.5 * (raw + raw.T)
+
+
 def complete_hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:
     """Hessian of Q(. | u) + log prior at u: minus the complete-data information."""
     space = form.model.space

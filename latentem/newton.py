@@ -45,15 +45,14 @@ def ascent_direction(
 
 def newton_ascent(
     value: Callable[[Float[Array, " P"]], Float[Array, ""]],
-    gradient: Callable[[Float[Array, " P"]], Float[Array, " P"]],
-    hessian: Callable[[Float[Array, " P"]], Float[Array, "P P"]],
+    slopes: Callable[[Float[Array, " P"]], tuple[Float[Array, " P"], Float[Array, "P P"]]],
     start: Float[Array, " P"],
     *,
     iterations: int,
     tolerance: float,
     halvings: int = 30,
 ) -> NewtonState:
-    """Ascend from `start`; each step is halved until the value does not fall, and no step is taken that lowers it.
+    """Ascend from `start`; `slopes` gives (gradient, Hessian). Each step is halved until the value does not fall, and no step is taken that lowers it.
 
     Stops when the Newton decrement falls below `tolerance * (1 + |value|)`, when no step length gains, or after
     `iterations`. The last step is still taken when its decrement is below the tolerance: it costs nothing more and
@@ -80,8 +79,7 @@ def newton_ascent(
         return good, jnp.where(good, new, u), jnp.where(good, at_new, old), count
 
     def body(s: NewtonState) -> NewtonState:
-        g = gradient(s.u)
-        h = hessian(s.u)
+        g, h = slopes(s.u)
         direction, gain = ascent_direction(g, h)
         direction = jnp.where(jnp.all(jnp.isfinite(direction)), direction, 0.0)
         # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.

@@ -60,11 +60,9 @@ class Polished(NamedTuple):
 def climb(form: Form, u: Float[Array, " P"], prepared: Prepared, *, iterations: int = 30) -> Polished:
     """Damped Newton on the objective from u, to rounding level."""
     space = form.model.space
-    gradient = partial(derivatives.score, form, prepared)
     state = newton_ascent(
         partial(derivatives.objective, form, prepared),
-        gradient,
-        partial(derivatives.hessian, form, prepared),
+        partial(derivatives.score_and_hessian, form, prepared),
         u,
         iterations=iterations,
         tolerance=1e-17,
@@ -76,7 +74,7 @@ def climb(form: Form, u: Float[Array, " P"], prepared: Prepared, *, iterations: 
         state.value,
         curvature,
         vectors[:, 0],
-        jnp.max(jnp.abs(gradient(state.u)), initial=0.0),
+        jnp.max(jnp.abs(derivatives.score(form, prepared, state.u)), initial=0.0),
         state.decrement,
         state.iterations,
         state.evaluations,

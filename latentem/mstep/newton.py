@@ -25,7 +25,10 @@ class Newton:
 
     def __call__(self, q: Callable[[Array], Array], u: Float[Array, " P"]) -> Float[Array, " P"]:
         """Maximise `q` from `u`."""
-        gradient = jax.grad(q)
-        return newton_ascent(
-            q, gradient, jax.jacfwd(gradient), u, iterations=self.steps, tolerance=self.tolerance, halvings=20
-        ).u
+
+        def slopes(v: Float[Array, " P"]) -> tuple[Array, Array]:
+            gradient = jax.grad(q)
+            hessian, at_v = jax.jacfwd(lambda t: (gradient(t),) * 2, has_aux=True)(v)
+            return at_v, hessian
+
+        return newton_ascent(q, slopes, u, iterations=self.steps, tolerance=self.tolerance, halvings=20).u
