@@ -188,7 +188,7 @@ class SeparableForm(Form):
         reduction over k then runs along contiguous memory, which is several times faster than (n, K) for small K."""
         joint = lax.dot_general(self._coefficients(params, context), features, (((1,), (1,)), ((), ())))
         if self._log_node_weights is not None:
-            joint = joint + self._log_node_weights[:, None]
+            joint = joint + jnp.asarray(self._log_node_weights, joint.dtype)[:, None]
         if self.separable.impossible is not None:
             joint = jnp.where(self.separable.impossible(rows, context).T, -jnp.inf, joint)
         return joint

@@ -44,7 +44,7 @@ class _OnNodes(Latent):
     def posterior(self, cll: Cll, params: Any, x: Any) -> posteriors.Weighted:
         values, log_weights = self.nodes()
         nodes = jnp.asarray(values)
-        return self.normalise(nodes, jax.vmap(cll)(nodes) + log_weights)
+        return self.normalise(nodes, jax.vmap(cll)(nodes) + jnp.asarray(log_weights, jnp.result_type(float)))
 
     def normalise(self, nodes: Any, log_joint: Array) -> posteriors.Weighted:
         """From log joint (K,) to posterior."""
@@ -131,8 +131,9 @@ class Continuous(Latent):
         grid = self.nodes()
         if grid is None:
             return _quadratic_posterior(cll, self.dim)
-        nodes = jnp.asarray(grid[0], dtype=jnp.result_type(float))
-        return posteriors.Weighted.from_log_joint(nodes, jax.vmap(cll)(nodes) + grid[1])
+        # JAX remembers a NumPy constant by its identity: one that a float64 fit has seen cannot enter a float32 fit.
+        nodes, log_weights = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in grid)
+        return posteriors.Weighted.from_log_joint(nodes, jax.vmap(cll)(nodes) + log_weights)
 
 
 @dataclass(frozen=True)
