@@ -278,7 +278,7 @@ def _run(
             state = advance(setup, state, example, prepared, stop._replace(iterations=jnp.asarray(chunk)))
             outcomes = np.asarray(state.outcome)
             traces.append(np.asarray(state.trace)[:, :chunk])
-            done += chunk
+            done = int(np.max(np.asarray(state.iterations)))
             running = int(np.sum(outcomes == RUNNING))
             objectives = np.asarray(state.objective)
             progress.show(done, float(np.nanmax(objectives)), running)
@@ -287,11 +287,10 @@ def _run(
                 break
             if running == 0:
                 break
-            # Come back to Python about three times a second, so that progress and Ctrl-C stay alive.
-            elapsed = max(time.perf_counter() - before, 1e-6)
-            chunk = (
-                int(np.clip(0.3 / elapsed * chunk, 1, CHUNK_ITERATIONS)) if done > chunk else CHUNK_ITERATIONS
-            )
+            if len(traces) > 1:  # the first chunk was slow because it was compiled
+                # Come back to Python about three times a second, so that progress and Ctrl-C stay alive.
+                elapsed = max(time.perf_counter() - before, 1e-6)
+                chunk = int(np.clip(0.3 / elapsed * chunk, 1, CHUNK_ITERATIONS))
     except KeyboardInterrupt:
         interrupted = True
     return Run(state, unravel, np.asarray(state.objective, dtype=np.float64), traces, interrupted)
