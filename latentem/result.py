@@ -150,10 +150,9 @@ class Fit:
         return Estimate(self.model, self.data, self.params)
 
     def _maximum(self, what: str) -> Estimate:
-        if not self.status.ok:
-            raise ValueError(
-                f"{what}: the status of this fit is {self.status.name}, not a maximum: {self.status.advice}"
-            )
+        status = self.status
+        if not status.ok:
+            raise ValueError(f"{what}: this fit has status {status.name}, so it is no maximum: {status.advice}")
         return self._estimate
 
     def information(

@@ -14,6 +14,9 @@ from latentem.inference.information import information
 SINGULAR = 1e-9
 #: Part of a parameter's derivative that may lie along directions the data do not identify.
 LEAKED = 1e-5
+#: Information about one direction beside that about the others, that counts as none.
+NOTHING = 1e-14
+TINY = float(np.finfo(float).tiny)
 
 
 class Errors(NamedTuple):
@@ -66,16 +69,19 @@ def _errors(estimate: Estimate, kind: str) -> Errors:
     bread = information(estimate, "score" if kind == "score" else "observed")
     inner = basis.T @ bread @ basis
     diagonal = np.abs(np.diagonal(inner))
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    # Zero information about one direction comes out as rounding: small beside the others for a direction of its size.
+    size = diagonal * np.maximum(1.0, (basis.T @ estimate.u) ** 2)
+    scale = np.where(size > NOTHING * np.max(size, initial=0.0), 1.0 / np.sqrt(np.maximum(diagonal, TINY)), 0.0)
     eigenvalues, vectors = np.linalg.eigh(scale[:, None] * (0.5 * (inner + inner.T)) * scale)
     known = eigenvalues > SINGULAR
     moves = (basis * scale) @ vectors[:, known] / np.sqrt(eigenvalues[known])
     free = moves @ moves.T
     if kind == "sandwich":
         free = free @ information(estimate, "score") @ free
-    hidden = _hidden(estimate, basis * scale, vectors[:, ~known])
+    directions = basis * np.where(scale > 0, scale, 1.0)
+    hidden = _hidden(estimate, directions, vectors[:, ~known])
     return Errors(
-        _masked(free, ~_moved_by(np.eye(len(estimate.u)), basis * scale, vectors[:, ~known])),
+        _masked(free, ~_moved_by(np.eye(len(estimate.u)), directions, vectors[:, ~known])),
         _masked(estimate.jacobian @ free @ estimate.jacobian.T, hidden | estimate.on_edge | estimate.is_fixed),
         _notes(estimate, hidden, eigenvalues),
     )

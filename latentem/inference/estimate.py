@@ -14,11 +14,17 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from latentem.constraints import ParameterSpace
+from latentem.constraints.base import Batched
+from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.fixed import Fixed
+from latentem.constraints.vectors import Simplex
 from latentem.data import Data, cast
 from latentem.forms import Form, Prepared
 from latentem.model import Model
 from latentem.prepare import choose_form
+
+#: Largest log or logit of a param on the edge of its set.
+FARTHEST = 60.0
 
 Matrix = Float[np.ndarray, "P P"]
 
@@ -50,9 +56,18 @@ class Estimate:
 
     @cached_property
     def u(self) -> Float[np.ndarray, " P"]:
-        """The free vector at `params`."""
+        """The free vector at `params`. Where those lie on an edge, logs and logits stop at FARTHEST, so that second
+        derivatives do not overflow."""
         with jax.enable_x64(True):
-            return np.asarray(_unconstrain(self.space, jax.tree.map(jnp.asarray, self.params)))
+            u = np.asarray(_unconstrain(self.space, jax.tree.map(jnp.asarray, self.params)))
+        parts = []
+        ends = np.cumsum([c.size for c in self.space.constraints], dtype=int)
+        edges = jax.tree.leaves(self.as_tree(self.on_edge))
+        for c, part, edge in zip(self.space.constraints, np.split(u, ends[:-1]), edges, strict=True):
+            inner = c.inner if isinstance(c, Batched) else c
+            logs = isinstance(inner, Positive | Interval | Simplex) and edge.any()
+            parts.append(np.clip(part, -FARTHEST, FARTHEST) if logs else part)
+        return np.concatenate(parts) if parts else u
 
     @cached_property
     def jacobian(self) -> Float[np.ndarray, "D P"]:
