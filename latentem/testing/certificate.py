@@ -116,13 +116,9 @@ def _bayes(compared: Compared, advice: str) -> Part:
     assert compared.log_joint is not None and compared.log_posterior is not None
     possible = np.isfinite(compared.log_evidence)
     number = np.flatnonzero(possible)
-    joint, log_q, evidence = (
-        a[possible] for a in (compared.log_joint, compared.log_posterior, compared.log_evidence)
-    )
+    joint, log_q, evidence = (a[possible] for a in (compared.log_joint, compared.log_posterior, compared.log_evidence))
     if len(number) == 0:
-        return _wrong(
-            "log_evidence is -inf in every row: give the model an initial that makes the data possible"
-        )
+        return _wrong("log_evidence is -inf in every row: give the model an initial that makes the data possible")
     with np.errstate(invalid="ignore", over="ignore"):
         by_bayes = joint - evidence[:, None]
         present = compared.drawn[possible][:, None] | (log_q > np.log(NEGLIGIBLE))
@@ -176,6 +172,4 @@ def _fisher(case: Case) -> Part:
     if gap[n, i] <= TOLERANCE:
         return Part(NAME, True, f"E[d log p(x, z) | x] is d log p(x) in every row, to {gap[n, i]:.1e}")
     told = f"d/d {case.model.space.free_names[i]} in row {n}: expected {expected[n, i]:.6g} of log p(x, z)"
-    return _wrong(
-        f"{told} but {gradient[n, i]:.6g} of log_evidence; correct `expect` or `log_evidence` in lem.Given"
-    )
+    return _wrong(f"{told} but {gradient[n, i]:.6g} of log_evidence; correct `expect` or `log_evidence` in lem.Given")

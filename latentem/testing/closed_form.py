@@ -82,9 +82,7 @@ def _at_rest(form: Form, params: Any, prepared: Prepared) -> Slopes:
     theta, step, _, fell, _ = lax.while_loop(lambda c: (c[1] > 1e-10) & (c[4] < LONGEST_WALK), walk, start)
     settled = unravel(theta)
     # By Fisher's identity the gradient of Q(. | settled) there is the score.
-    return _slopes(
-        form, settled, lambda p: form.q(p, form.expect(settled, prepared)[1], prepared), step, fell
-    )
+    return _slopes(form, settled, lambda p: form.q(p, form.expect(settled, prepared)[1], prepared), step, fell)
 
 
 def closed_form_part(case: Case) -> Part | None:
@@ -111,9 +109,7 @@ def closed_form_part(case: Case) -> Part | None:
     after, slopes, _ = look(_after_step, varied)
     if not after.inside.all():
         leaf = int(np.argmin(after.inside))
-        told = (
-            f"leaves {case.model.space.names[leaf]} outside {case.model.space.constraints[leaf].describe()}"
-        )
+        told = f"leaves {case.model.space.names[leaf]} outside {case.model.space.constraints[leaf].describe()}"
         if look(_after_step, equal)[0].inside.all():
             return Part(NAME, False, f"{told} unless all weights are 1: it ignores the weights")
         return Part(NAME, False, f"{told}: correct maximize")
@@ -132,9 +128,7 @@ def closed_form_part(case: Case) -> Part | None:
             return Part(NAME, True, f"{told}: not decided")
         told = f"does not settle, and lets the objective fall by {rest.fell:.4g}"
     elif without_prior <= TOLERANCE * total:
-        return Part(
-            NAME, False, f"{told}: it ignores the prior; maximise Q + log prior, or drop includes_prior"
-        )
+        return Part(NAME, False, f"{told}: it ignores the prior; maximise Q + log prior, or drop includes_prior")
     if np.max(look(_at_rest, equal)[1]) <= TOLERANCE * total:
         return Part(NAME, False, f"{told}: it ignores the weights; count rows by the sum of their weights")
     return Part(NAME, False, f"{told}: it does not maximise the expected log p(x, z)")

@@ -43,9 +43,7 @@ class Report:
         return tuple(part.name for part in self.parts if not part.passed)
 
     def __str__(self) -> str:
-        lines = [
-            f"{'ok    ' if part.passed else 'FAILED'} {part.name}: {part.message}" for part in self.parts
-        ]
+        lines = [f"{'ok    ' if part.passed else 'FAILED'} {part.name}: {part.message}" for part in self.parts]
         return "\n".join([f"check of {self.model}: {'passed' if self.passed else 'FAILED'}", *lines])
 
     def raise_if_failed(self) -> Report:

@@ -36,16 +36,10 @@ def score_part(case: Case) -> Part | None:
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             told = f"the derivative of {source} in {labels[bad[0]]} is {values[bad[0]]}"
-            return Part(
-                NAME, False, f"{told}: mask the arguments of log, sqrt and division, not only their results"
-            )
+            return Part(NAME, False, f"{told}: mask the arguments of log, sqrt and division, not only their results")
     gap = np.abs(identity - gradient)
     i, size = int(np.argmax(gap)), 1.0 + float(np.max(np.abs(gradient)))
     if gap[i] <= TOLERANCE * size:
         return Part(NAME, True, f"Fisher's identity agrees with autodiff to {gap[i] / size:.1e}")
-    told = (
-        f"in {labels[i]} Fisher's identity gives {identity[i]:.6g} and autodiff of log p(x) {gradient[i]:.6g}"
-    )
-    return Part(
-        NAME, False, f"{told}: the posterior and its log_evidence do not both belong to this log p(x, z)"
-    )
+    told = f"in {labels[i]} Fisher's identity gives {identity[i]:.6g} and autodiff of log p(x) {gradient[i]:.6g}"
+    return Part(NAME, False, f"{told}: the posterior and its log_evidence do not both belong to this log p(x, z)")

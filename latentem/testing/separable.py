@@ -52,8 +52,6 @@ def separable_part(case: Case) -> Part | None:
         n, k = np.unravel_index(np.argmax(gap), gap.shape)
         if gap[n, k] > TOLERANCE:
             told = f"log p(x, z) of row {n} at latent value {k} is {fast[n, k]:.9g} by features . natural"
-            return Part(
-                NAME, False, f"{told} and {declared[n, k]:.9g} as declared: correct features or natural"
-            )
+            return Part(NAME, False, f"{told} and {declared[n, k]:.9g} as declared: correct features or natural")
         worst = max(worst, float(gap[n, k]))
     return Part(NAME, True, f"agrees with the declared log p(x, z) to {worst:.1e}")

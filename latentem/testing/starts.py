@@ -60,9 +60,7 @@ def _contained(model: Model, starts: Any) -> Bool[Array, "starts leaves"]:
     leaves = model.space.treedef.flatten_up_to(starts)
     for name, constraint, leaf in zip(model.space.names, constraints, leaves, strict=True):
         if leaf.shape[1:] != constraint.shape:
-            raise ValueError(
-                f"initial gives {name} the shape {leaf.shape[1:]}, expected {constraint.describe()}"
-            )
+            raise ValueError(f"initial gives {name} the shape {leaf.shape[1:]}, expected {constraint.describe()}")
     answers = [jax.vmap(c.contains)(leaf) for c, leaf in zip(constraints, leaves, strict=True)]
     return jnp.stack(answers, axis=1)
 

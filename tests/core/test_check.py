@@ -282,9 +282,7 @@ def misshapen(key: Any, x: Any, weights: Any) -> Any:
     return {"weight": jnp.array([0.4, 0.6]), "rate": jnp.array([1.0, 2.0, 3.0])}
 
 
-@pytest.mark.parametrize(
-    ("start", "told"), [(outside, "weight = [0.4 0.5]"), (misshapen, "rate the shape (3,)")]
-)
+@pytest.mark.parametrize(("start", "told"), [(outside, "weight = [0.4 0.5]"), (misshapen, "rate the shape (3,)")])
 def test_initial_values_outside_their_constraints_are_named(start: Any, told: str) -> None:
     with jax.enable_x64(True):
         case, found = build_case(lem.Model(cll, lem.Finite(2), SPACE, initial=start), X, KEY)
