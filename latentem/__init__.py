@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentem import families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
+from latentem.accelerating import accelerate
 from latentem.constraints import (
     ParameterSpace,
     correlation,
@@ -70,6 +71,7 @@ __all__ = [
     "Separable",
     "Snapshot",
     "Status",
+    "accelerate",
     "check",
     "correlation",
     "covariance",

@@ -91,7 +91,6 @@ class SQUAREMState(NamedTuple):
         longest: bound on the step length.
         shorter: the bound to take instead if `theta` is refused.
         floor: the objective that `theta` must reach.
-        before: objective at the point whose EM image `theta` is.
     """
 
     theta: Vector
@@ -99,7 +98,6 @@ class SQUAREMState(NamedTuple):
     longest: Float[Array, ""]
     shorter: Float[Array, ""]
     floor: Float[Array, ""]
-    before: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class SQUAREM(Method):
     def init(self, theta: Vector) -> SQUAREMState:
         lowest = jnp.full((), -jnp.inf, theta.dtype)
         longest = jnp.asarray(self.longest, theta.dtype)
-        return SQUAREMState(theta, theta, longest, longest, lowest, lowest)
+        return SQUAREMState(theta, theta, longest, longest, lowest)
 
     def step(self, em: EMMap, state: SQUAREMState, tolerance: float | Array) -> tuple[SQUAREMState, StepInfo]:
         eps = jnp.finfo(state.theta.dtype).eps
@@ -135,18 +133,18 @@ class SQUAREM(Method):
         # A first point that is not finite has nothing to fall back to.
         good = (finite & ~(at_start < state.floor - slack)) | (state.floor == -jnp.inf)
         one = jnp.ones((), jnp.int32)
-        fell = jnp.where(jnp.isfinite(state.before), jnp.maximum(state.before - at_start, 0.0), 0.0)
+        nothing = jnp.zeros_like(at_start)
 
         def refuse(_: None) -> tuple[SQUAREMState, StepInfo]:
             # Whatever the objective at a plain EM point is, the loop goes on from there.
             lowest = jnp.full_like(at_start, -jnp.inf)
-            back = SQUAREMState(state.fallback, state.fallback, state.shorter, state.shorter, lowest, lowest)
-            info = StepInfo(state.floor, jnp.full_like(at_start, jnp.inf), one, jnp.where(finite, fell, 0.0), ~good)
+            back = SQUAREMState(state.fallback, state.fallback, state.shorter, state.shorter, lowest)
+            info = StepInfo(state.floor, jnp.full_like(at_start, jnp.inf), one, nothing, ~good)
             return back, info
 
         def finish(_: None) -> tuple[SQUAREMState, StepInfo]:
-            info = StepInfo(at_start, jnp.linalg.norm(r), one, fell, ~good)
-            return SQUAREMState(once, once, state.longest, state.longest, at_start, at_start), info
+            info = StepInfo(at_start, jnp.linalg.norm(r), one, nothing, ~good)
+            return SQUAREMState(once, once, state.longest, state.longest, at_start), info
 
         def extrapolate(_: None) -> tuple[SQUAREMState, StepInfo]:
             twice, at_once = em.update(once)
@@ -176,7 +174,8 @@ class SQUAREM(Method):
                 jnp.where(sound, jnp.maximum(at_once, at_tried), at_once),
                 jnp.linalg.norm(jnp.where(sound, new - tried, q)),
                 jnp.where(ended, 2, 3).astype(jnp.int32),
-                jnp.maximum(fell, at_start - at_once),
+                # Only plain steps tell whether an M-step climbs: far out, rounding of a simplex is blown up with the step.
+                jnp.maximum(at_start - at_once, 0.0),
                 ~good,
             )
             return SQUAREMState(
@@ -185,7 +184,6 @@ class SQUAREM(Method):
                 jnp.where(kept, longer, shorter),
                 shorter,
                 at_start,
-                jnp.where(sound, at_tried, at_once),
             ), info
 
         case = jnp.where(good, jnp.where(jnp.linalg.norm(r) < tolerance, 1, 2), 0)

@@ -150,7 +150,9 @@ def normal(params: Any, x: Any, z: Any) -> Any:
     return jax.scipy.stats.norm.logpdf(x, params["mean"], params["sd"])
 
 
-ONE = lem.Model(one_rate, lem.Finite(1), {"rate": lem.positive()}, sample=lambda p, key: jax.random.poisson(key, p["rate"]))
+ONE = lem.Model(
+    one_rate, lem.Finite(1), {"rate": lem.positive()}, sample=lambda p, key: jax.random.poisson(key, p["rate"])
+)
 NORMAL = lem.Model(normal, lem.Finite(1), {"mean": lem.real(), "sd": lem.positive()})
 
 

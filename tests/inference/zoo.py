@@ -62,8 +62,8 @@ def log_life(params: Any, x: Any, z: Any) -> Any:
 
 
 def truncated(params: Any, x: Any) -> Weighted:
-    """Posterior of the log life: known, or normal truncated from below at the end of the test. Two nodes with its mean and
-    variance: the log density is quadratic in z."""
+    """Posterior of the log life: known, or normal truncated from below at the end of the test. Two nodes with its mean
+    and variance: the log density is quadratic in z."""
     location, sigma = params["intercept"] + params["slope"] * x["heat"], params["sigma"]
     a = (x["log_hours"] - location) / sigma
     hazard = jnp.exp(norm.logpdf(a) - log_ndtr(-a))
@@ -111,7 +111,11 @@ CLUSTERS = {
 }
 
 HASSELBLAD = Case(
-    "hasselblad", lem.Model(london_times, lem.Finite(2), TWO_RATES, name="hasselblad"), TIMES.deaths, START, TIMES.frequency
+    "hasselblad",
+    lem.Model(london_times, lem.Finite(2), TWO_RATES, name="hasselblad"),
+    TIMES.deaths,
+    START,
+    TIMES.frequency,
 )
 LINKAGE = Case(
     "linkage",
@@ -136,9 +140,7 @@ ZIP = Case(
 )
 TOBIT = Case(
     "tobit",
-    lem.Model(
-        log_life, lem.Given(truncated), {"intercept": lem.real(), "slope": lem.real(), "sigma": lem.positive()}
-    ),
+    lem.Model(log_life, lem.Given(truncated), {"intercept": lem.real(), "slope": lem.real(), "sigma": lem.positive()}),
     {
         "heat": 1000 / (MOTORS.temperature + 273.2),
         "log_hours": np.log10(MOTORS.hours),
@@ -179,7 +181,11 @@ CLUSTERED = Case(
     },
 )
 PENALISED = Case(
-    "with a prior", lem.Model(london_times, lem.Finite(2), TWO_RATES, prior=smoothed), TIMES.deaths, START, TIMES.frequency
+    "with a prior",
+    lem.Model(london_times, lem.Finite(2), TWO_RATES, prior=smoothed),
+    TIMES.deaths,
+    START,
+    TIMES.frequency,
 )
 GAUSSIANS = Case(
     "full gaussians",
@@ -187,7 +193,10 @@ GAUSSIANS = Case(
     FAITHFUL,
     {
         "weights": [0.4, 0.6],
-        "components": {"mean": [[2.0, 55.0], [4.3, 80.0]], "covariance": np.broadcast_to(np.diag([0.2, 35.0]), (2, 2, 2))},
+        "components": {
+            "mean": [[2.0, 55.0], [4.3, 80.0]],
+            "covariance": np.broadcast_to(np.diag([0.2, 35.0]), (2, 2, 2)),
+        },
     },
 )
 TIED = Case(
@@ -198,7 +207,7 @@ TIED = Case(
     {
         "weights": [1 / 3] * 3,
         "components": {
-            "mean": FAITHFUL.mean(axis=0) + np.outer([-0.01, 0.0, 0.01], FAITHFUL.std(axis=0)),
+            "mean": FAITHFUL.mean(axis=0) + np.outer([-0.003, 0.0, 0.003], FAITHFUL.std(axis=0) * [1.0, -1.0]),
             "covariance": np.cov(FAITHFUL.T, bias=True),
         },
     },
