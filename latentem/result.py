@@ -29,6 +29,9 @@ from latentem.status import Status
 from latentem.sufficiency.compression import Compression
 
 FORMAT = "latentem fit 1"
+#: Reports leave standard errors out above this many parameters, or this many cells (rows, latent values, parameters^2).
+LARGEST_REPORTED = 500
+REPORT_BUDGET = 2e9
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,11 @@ class Fit:
         if self.model is None or self.data is None:
             missing = "model" if self.model is None else "data"
             raise ValueError(
-                f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) to compute with it"
+                f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these"
             )
-        return Estimate(self.model, self.data, self.params)
+        problem = self.problem
+        distinct = None if problem is None else Data(problem.distinct, np.asarray(problem.distinct_weights))
+        return Estimate(self.model, self.data, self.params, distinct)
 
     def _maximum(self, what: str) -> Estimate:
         status = self.status
@@ -228,17 +233,44 @@ class Fit:
         """Change of the params when each observation is dropped, to first order, without refitting."""
         return influence(self._maximum("influence"))
 
+    @cached_property
+    def _errors(self) -> tuple[Any, tuple[str, ...]]:
+        """(standard errors or None, why they are not there or not all): for reports, which must not fail over them."""
+        if self.model is None or self.data is None:
+            return None, ()
+        if not self.status.ok:
+            return None, ("no standard errors away from a maximum",)
+        rows = np.size(self.data.weights) if self.problem is None else np.size(self.problem.distinct_weights)
+        nodes = self.model.latent.nodes()
+        cells = rows * (16 if nodes is None else len(nodes[1])) * float(self.n_parameters) ** 2
+        if self.n_parameters > LARGEST_REPORTED or cells > REPORT_BUDGET:
+            return None, ("standard errors are not computed unasked for a problem of this size: fit.standard_errors()",)
+        try:
+            return self.standard_errors(), self.error_notes()
+        except Exception as error:
+            reason = str(error).strip().splitlines()
+            return None, (reason[0] if reason else type(error).__name__,)
+
     def _params(self) -> Any:
         return jax.tree.map(lambda a: jnp.asarray(a, dtype=self.dtype), self.params)
 
     def summary(self) -> str:
-        """Estimates, log-likelihood, criteria and status as text."""
+        """Estimates with standard errors and intervals, log-likelihood, criteria and status as text."""
         from latentem.summary import summary
 
         return summary(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain Python numbers and lists, ready for JSON."""
+        """Plain Python numbers and lists, ready for JSON. `standard_errors` is shaped like `parameters`, with None for
+        those that are not there; None where there are none at all."""
+        errors = self._errors[0]
+        return {
+            **self._facts(),
+            "parameters": jax.tree.map(lambda a: np.asarray(a).tolist(), self.params),
+            "standard_errors": None if errors is None else jax.tree.map(_without_nan, errors),
+        }
+
+    def _facts(self) -> dict[str, Any]:
         return {
             "model": self.name,
             "n_observations": _number(self.n_observations),
@@ -251,8 +283,6 @@ class Fit:
             "iterations": self.iterations,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
-            "parameters": jax.tree.map(lambda a: np.asarray(a).tolist(), self.params),
-            "standard_errors": None,
         }
 
     def save(self, path: str | Path) -> Path:
@@ -266,7 +296,7 @@ class Fit:
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.params)
         header = {
             "format": FORMAT,
-            **{k: v for k, v in self.to_dict().items() if k not in ("parameters", "standard_errors", "model")},
+            **{k: v for k, v in self._facts().items() if k != "model"},
             "name": self.name,
             "dtype": self.dtype,
             "gradient": self.gradient,
@@ -275,12 +305,12 @@ class Fit:
         }
         arrays = {f"param{i}": np.asarray(a) for i, (_, a) in enumerate(leaves)}
         with open(path, "wb") as file:
-            np.savez(  # pyright: ignore[reportArgumentType]
+            np.savez(
                 file,
                 header=np.frombuffer(json.dumps(header).encode(), np.uint8),
                 trace=self.trace,
                 starts=self.starts,
-                **arrays,
+                **arrays,  # pyright: ignore[reportArgumentType]
             )
         return path
 
@@ -305,6 +335,11 @@ def _posterior(model: Any, params: Any, rows: Any) -> Any:
 _compiled_posterior = jax.jit(
     lambda model, params, rows: jax.vmap(lambda x: model.posterior(params, x))(rows), static_argnums=0
 )
+
+
+def _without_nan(a: Any) -> Any:
+    """Nested lists with None in place of NaN."""
+    return [_without_nan(b) for b in a] if np.ndim(a) else (float(a) if np.isfinite(a) else None)
 
 
 def _number(x: float) -> int | float:

@@ -37,11 +37,13 @@ class Estimate:
         model: the declaration.
         data: observations and weights, as they came through the door.
         params: pytree of NumPy arrays, the maximiser of log-likelihood + log prior.
+        distinct: the same observations with duplicates collapsed into weights, for sums over them; `data` if None.
     """
 
     model: Model
     data: Data
     params: Any
+    distinct: Data | None = None
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -93,12 +95,13 @@ class Estimate:
         where = {name: i for i, name in enumerate(self.space.natural_names)}
         return np.array([where[name] for name in self.space.free_names], dtype=int)
 
-    def at_data(self, f: Callable[[Form, Array, Prepared], Any]) -> Any:
-        """`f(form, u, prepared)` in float64, as NumPy arrays."""
+    def at_data(self, f: Callable[[Form, Array, Prepared], Any], every_row: bool = False) -> Any:
+        """`f(form, u, prepared)` in float64, as NumPy arrays; `every_row` where it does not sum over observations."""
+        data = self.data if every_row or self.distinct is None else self.distinct
         with jax.enable_x64(True):
-            rows = jax.tree.map(jnp.asarray, cast(self.data.observations, "float64"))
-            weights = jnp.asarray(self.data.weights, dtype="float64")
-            form, prepared = choose_form(self.model, self.data.observations, rows, weights)
+            rows = jax.tree.map(jnp.asarray, cast(data.observations, "float64"))
+            weights = jnp.asarray(data.weights, dtype="float64")
+            form, prepared = choose_form(self.model, data.observations, rows, weights)
             return jax.tree.map(np.asarray, f(form, jnp.asarray(self.u), prepared))
 
     def kept(self, key: Any, compute: Callable[[], Any]) -> Any:

@@ -52,4 +52,4 @@ def scores_per_observation(estimate: Estimate) -> Float[np.ndarray, "N P"]:
 
     At a maximum of the likelihood `weights @ scores` is zero.
     """
-    return estimate.kept("scores", lambda: estimate.at_data(scores_of_rows))
+    return estimate.kept("scores", lambda: estimate.at_data(scores_of_rows, every_row=True))
