@@ -1,4 +1,4 @@
-"""The driver: `fit(model, data)` validates at the door, runs the compiled loop in chunks, polishes, and returns a Fit."""
+"""The driver: `fit(model, data)` validates at the door, runs the compiled loop in chunks, polishes, returns a Fit."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def fit(
         initial: params of the first start; drawn from the data or at random when left out.
         key: typed PRNG key for random starts.
         starts: how many starts; they run as one vmapped program and the best is returned.
-        method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`; "online" for online EM, where `data` is an iterable of
-            batches (or a function that returns one).
+        method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`; "online" for online EM, where `data` is an
+            iterable of batches (or a function that returns one).
         m_step: "auto", "closed", "newton", "gradient", `lem.Newton(...)` or `lem.Gradient(optimizer, steps)`.
         tolerance: a start has converged when one iteration changes the objective by less than
             `tolerance * max(N, |objective|)`, N being the sum of the weights.
         step_tolerance: also stop when a plain EM step of the raveled params is shorter than this (Euclidean length).
         max_iterations: of each start.
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
-        compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays; True
-            insists and raises with the reason when it cannot; False evaluates the declaration on every row.
+        compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays;
+            True insists and raises with the reason when it cannot; False evaluates the declaration on every row.
         step_size: of online EM, batch number -> step; `lem.polynomial_decay(0.6)` by default.
         passes: of online EM over the batches.
         dtype: "float64" or "float32", of this fit only; JAX's own setting is left alone.
@@ -124,7 +124,9 @@ def fit(
     _check_options(tolerance, step_tolerance, max_iterations, starts)
     if isinstance(method, str):
         if method != "online":
-            raise ValueError(f"method={method!r}: expected 'online', lem.SQUAREM(), lem.Anderson(window) or lem.Plain()")
+            raise ValueError(
+                f"method={method!r}: expected 'online', lem.SQUAREM(), lem.Anderson(window) or lem.Plain()"
+            )
         with Progress(progress).of(f"online EM of {getattr(model, 'name', 'a model')}") as line:
             return fit_online(
                 model, read_batches(data), initial, key, step_size, passes, dtype, line, weights is not None
@@ -141,18 +143,17 @@ def fit(
         params = initial_params(problem, initial, key, starts, dtype)
         check_quadratic(declared, jax.tree.map(lambda a: a[0], params), problem.distinct)
         with Progress(progress).of(declared.name) as line:
-            outcome, objectives = _maximize(problem, params, options, line, callback)
-            problem, outcome = _revalidated(
-                problem, outcome, declared, read, options, compress, line, callback
-            )
-        log_likelihood, log_prior = (
-            float(a) for a in evaluate(problem.form, outcome.params, problem.prepared)
-        )
+            try:
+                outcome, objectives = _maximize(problem, params, options, line, callback)
+            except NoStart:
+                if problem.compression.basis is None:
+                    raise
+                problem, outcome, objectives = _uncompressed(params, declared, read, options, line, callback)
+            problem, outcome = _revalidated(problem, params, outcome, declared, read, options, line, callback)
+        log_likelihood, log_prior = (float(a) for a in evaluate(problem.form, outcome.params, problem.prepared))
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
         status = outcome.status
-        if status is Status.converged and any(
-            np.any(a) for a in jax.tree.leaves(declared.space.boundary(final))
-        ):
+        if status is Status.converged and any(np.any(a) for a in jax.tree.leaves(declared.space.boundary(final))):
             status = Status.boundary
     return Fit(
         params=final,
@@ -176,6 +177,10 @@ def fit(
         data=read,
         problem=problem,
     )
+
+
+class NoStart(ValueError):
+    """The objective is not finite at any start."""
 
 
 class Options(NamedTuple):
@@ -204,7 +209,7 @@ def _maximize(
     run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
     best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
     if not np.isfinite(run.objectives[best]):
-        raise ValueError(_where_impossible(form, jax.tree.map(lambda a: a[0], params), prepared))
+        raise NoStart(_where_impossible(form, jax.tree.map(lambda a: a[0], params), prepared))
     outcome = Outcome.of(run, best)
     if options.polish if options.polish is not None else _worth_polishing(form, prepared, outcome.status):
         outcome = _polished(outcome, form, prepared)
@@ -213,36 +218,58 @@ def _maximize(
 
 def _revalidated(
     problem: Problem,
+    params: Any,
     outcome: Outcome,
     model: Model,
     read: Any,
     options: Options,
-    choice: Any,
     line: Progress,
     callback: Any,
 ) -> tuple[Problem, Outcome]:
-    """The same, once the anchors have been proved again at the params reached: where they fail there, sufficiency is looked
-    for anew around those params, and where that fails the fit goes on uncompressed."""
+    """The same, once the anchors have been proved again at the params reached: where they fail there, sufficiency is
+    looked for anew around those params, and where that fails the fit goes on uncompressed; from `params`, the starts,
+    where the params reached are impossible."""
     for attempt in ("anchors", "rows"):
-        if problem.compression.basis is None or final_error(problem, outcome.params) <= REQUIRED_FINAL_ERROR:
-            return problem, outcome
-        again = "auto" if attempt == "anchors" else False
-        problem = prepare(
-            model, read, options.dtype, again, outcome.params, seed=1, closed=False, provisional=False
-        )
+        found = problem.compression
+        if found.basis is None:
+            break
+        broken = outcome.status is Status.non_finite
+        if not broken and final_error(problem, outcome.params) <= REQUIRED_FINAL_ERROR:
+            if found.provisional:
+                reason = "log p(x, z) separates, to full precision around the params reached"
+                problem = replace(problem, compression=replace(found, verdict=True, reason=reason))
+            break
+        again = "auto" if attempt == "anchors" and not broken else False
+        problem = prepare(model, read, options.dtype, again, outcome.params, seed=1, closed=False, provisional=False)
         note = "anchors lost digits at the params reached; " + (
             "new ones were chosen there" if problem.compression.verdict else "the fit went on uncompressed"
         )
         start = jax.tree.map(lambda a: jnp.asarray(a)[None], outcome.params)
+        if not np.isfinite(evaluate(problem.form, outcome.params, problem.prepared)[0]):
+            start = params
         later, _ = _maximize(problem, start, options, line, callback)
-        outcome = replace(
-            later,
-            iterations=outcome.iterations + later.iterations,
-            evaluations=outcome.evaluations + later.evaluations,
-            trace=np.concatenate([outcome.trace, later.trace]),
-            notes=(note,),
-        )
+        outcome = _after(outcome, later, note)
     return problem, outcome
+
+
+def _uncompressed(
+    params: Any, model: Model, read: Any, options: Options, line: Progress, callback: Any
+) -> tuple[Problem, Outcome, np.ndarray]:
+    """(problem, outcome, objectives) of a fit on all rows, where log p overflows on anchors at the starts."""
+    problem = prepare(model, read, options.dtype, False, closed=options.m_step in ("auto", "closed"))
+    outcome, objectives = _maximize(problem, params, options, line, callback)
+    note = "log p was not finite on anchors at the start; the fit ran uncompressed"
+    return problem, replace(outcome, notes=(note,)), objectives
+
+
+def _after(before: Outcome, later: Outcome, note: str) -> Outcome:
+    return replace(
+        later,
+        iterations=before.iterations + later.iterations,
+        evaluations=before.evaluations + later.evaluations,
+        trace=np.concatenate([before.trace, later.trace]),
+        notes=(note,),
+    )
 
 
 @dataclass
@@ -375,8 +402,10 @@ def _where_impossible(form: Form, params: Any, prepared: Prepared) -> str:
     values = np.asarray(row_log_prob(form, params, prepared))
     bad = np.flatnonzero(~np.isfinite(values) & (np.asarray(prepared.weights) > 0))
     if len(bad) == 0:
-        return f"{form.model.name}: the objective is not finite at the initial params; check the prior, or pass initial="
+        return (
+            f"{form.model.name}: the objective is not finite at the initial params; check the prior, or pass initial="
+        )
     return (
-        f"log p(x) is {values[bad[0]]} at the initial params for {len(bad)} of {len(values)} distinct rows, the first of them "
-        f"row {int(bad[0])}: check it, or pass initial= params under which every observation is possible"
+        f"log p(x) is {values[bad[0]]} at the initial params for {len(bad)} of {len(values)} distinct rows, the first "
+        f"of them row {int(bad[0])}: check it, or pass initial= params under which every observation is possible"
     )

@@ -1,8 +1,9 @@
 """Online EM (Cappe and Moulines 2009, JRSS B 71): batches pass by, running averages of the expected statistics stay.
 
 Each batch's expected statistics, per observation, enter a running average with a decreasing step size, and the M-step
-maximises on that average. A density that declares no statistics gets them from anchors: chosen on the first batches, proved
-on every batch, and replaced (with the running average carried over exactly) when a batch shows what they cannot express.
+maximises on that average. A density that declares no statistics gets them from anchors: chosen on the first batches,
+proved on every batch, and replaced (with the running average carried over exactly) when a batch shows what they cannot
+express.
 """
 
 from __future__ import annotations
@@ -109,16 +110,18 @@ class Stream:
         form = self.problem.form
         if not form.has_closed_form and not isinstance(form, SeparableForm):
             self.problem = self._anchored(first, centre)
+        self.first = self.problem.distinct
         self.form = self.problem.form
         self.m_step: MStep = _closed_or_newton(self.form)
 
-    def _anchored(self, first: Data, centre: Any) -> Problem:
+    def _anchored(self, data: Data, centre: Any, provisional: bool = True) -> Problem:
         try:
-            return prepare(self.model, first, self.dtype, True, centre, closed=False)
+            return prepare(self.model, data, self.dtype, True, centre, closed=False, provisional=provisional)
         except ValueError as error:
             reason = str(error).split(": ", 2)[-1]
             raise ValueError(
-                f"method='online': {self.model.name} has no sufficient statistics to average ({reason}); use a batch fit"
+                f"method='online': {self.model.name} has no sufficient statistics to average ({reason}); "
+                "use a batch fit"
             ) from None
 
     def batch(self, data: Data, params: Any, running: Any) -> tuple[Prepared, Any]:
@@ -148,17 +151,18 @@ class Stream:
         return rows, jnp.asarray(data.weights, dtype=self.dtype)
 
     def _widen(self, host: Any, params: Any, running: Any) -> tuple[Any, Compression]:
-        """Anchors from the old anchors and this batch together; the running average is re-expressed in them exactly."""
+        """Anchors from the old anchors, the first rows and this batch together; the running average is re-expressed in
+        them exactly."""
         old = self.problem.compression
-        together = jax.tree.map(lambda a, b: np.concatenate([a, b]), old.anchors, host)
+        together = jax.tree.map(lambda *a: np.concatenate(a), old.anchors, self.first, host)
         count = jax.tree.leaves(together)[0].shape[0]
-        self.problem = prepare(
-            self.model, Data(together, np.ones(count)), self.dtype, True, params, closed=False, provisional=False
-        )
+        self.problem = self._anchored(Data(together, np.ones(count)), params, provisional=False)
         new = self.problem.compression
-        with jax.enable_x64(True):
-            covered = _covered(self.model, new, old.anchors, params)
-        if running is not None and covered is not None:
+        if running is not None:
+            with jax.enable_x64(True):
+                covered = _covered(self.model, new, old.anchors, params)
+            if covered is None:
+                raise ValueError(f"method='online': {self.model.name} loses digits in new anchors; use a batch fit")
             running = running @ jnp.asarray(covered.coordinates, dtype=self.dtype)
         self.form = self.problem.form
         self.m_step = _closed_or_newton(self.form)
@@ -177,11 +181,12 @@ def _covered(model: Model, found: Compression, host: Any, params: Any) -> Compre
     exact = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), params)
     u = np.asarray(model.space.unconstrain(exact))
     fresh = np.stack([u, u + 0.3 * rng.standard_normal(u.shape)])
-    possible = finding.structural(model, nodes, host, found.basis.u)
+    try:
+        possible = finding.structural(model, nodes, host, found.basis.moderate)
+    except finding.Refused:
+        return None
     anchor_possible = found.anchor_possible
     n = jax.tree.leaves(host)[0].shape[0]
-    if possible is not None and anchor_possible is None:
-        anchor_possible = np.ones((len(found.basis.anchors), len(nodes)), dtype=bool)
     if possible is None and found.possible is not None:
         possible = np.ones((n, len(nodes)), dtype=bool)
     if possible is not None and found.possible is None:
@@ -190,7 +195,7 @@ def _covered(model: Model, found: Compression, host: Any, params: Any) -> Compre
     error = finding.prediction_error(
         model, nodes, host, possible, fresh, coordinates, found.anchors, anchor_possible, rng
     )
-    if not error <= finding.REQUIRED_ERROR:
+    if not np.max(error) <= finding.REQUIRED_ERROR:
         return None
     return replace(found, coordinates=coordinates, possible=possible, anchor_possible=anchor_possible)
 
@@ -224,8 +229,8 @@ def fit_online(
 ) -> Fit:
     """Online EM of `lem.fit(model, batches, method="online")`; `source` is what `read_batches` returned.
 
-    The log-likelihood of the Fit is that of all batches at the final params where they can be read once more, else the sum
-    of what each batch scored before it was learnt from.
+    The log-likelihood of the Fit is that of all batches at the final params where they can be read once more, else the
+    sum of what each batch scored before it was learnt from.
     """
     began = time.perf_counter()
     start_pass, again = source
@@ -234,7 +239,9 @@ def fit_online(
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"passes={passes!r}: expected an integer >= 1")
     if passes > 1 and not again:
-        raise ValueError(f"passes={passes}: these batches can be read once; give a list, or a function that starts a pass")
+        raise ValueError(
+            f"passes={passes}: these batches can be read once; give a list, or a function that starts a pass"
+        )
 
     def begin(problem: Problem) -> Any:
         return initial_params(problem, initial, key, 1, dtype)

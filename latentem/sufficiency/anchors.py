@@ -1,8 +1,8 @@
 """Anchors: a few observations that stand for all of them.
 
 Where log p(x, z | params) = U(x) . eta(params, z) with R coordinates, R observations x_a suffice: for EVERY params
-log p(x_n, z | params) = U_n . [log p(x_a, z | params)]_a with coordinates U_n that do not depend on params or z. The rank is
-found numerically, and believed only after it has predicted log p at fresh params on all data.
+log p(x_n, z | params) = U_n . [log p(x_a, z | params)]_a with coordinates U_n that do not depend on params or z. The
+rank is found numerically, and believed only after it has predicted log p at fresh params on all data.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ PROVISIONAL_ERROR = 1e-5
 SCALES = (0.1, 0.4, 1.0, 2.0)
 FRESH_DRAWS = 6
 FRESH_NODES = 8
+#: Draws, those of the smallest scales, at which a latent value must be impossible to count as structurally so.
+MODERATE = 3
 
 
 class Refused(Exception):
@@ -47,6 +49,7 @@ class Basis:
         u: (M, P) free vectors of the M probe functions.
         node: (M,) latent values of the probe functions, as indices.
         solve: (M, R): coordinates of x are `probe values (M,) @ solve`.
+        moderate: (m, P) free vectors near the centre, at which impossible latent values are told from underflow.
     """
 
     rank: int
@@ -55,6 +58,7 @@ class Basis:
     u: np.ndarray
     node: np.ndarray
     solve: np.ndarray
+    moderate: np.ndarray
 
 
 def draws(rng: np.random.Generator, centre: np.ndarray, count: int) -> np.ndarray:
@@ -90,8 +94,14 @@ def numerical_rank(values: np.ndarray, rng: np.random.Generator) -> tuple[int, f
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    lengths = _lengths(values)[:, None]
     return values / np.where(lengths > 0, lengths, 1.0)
+
+
+def _lengths(values: np.ndarray) -> np.ndarray:
+    """Euclidean length of each row; a log p of 1e200 does not overflow."""
+    largest = np.max(np.abs(values), axis=1)
+    return largest * np.linalg.norm(values / np.where(largest > 0, largest, 1.0)[:, None], axis=1)
 
 
 def find_basis(
@@ -122,12 +132,15 @@ def find_basis(
     keep = np.all(np.isfinite(values), axis=1)
     if not np.any(keep):
         bad = values[0][~np.isfinite(values[0])][0]
+        rows_bad = np.sum(~np.isfinite(values).any(axis=0))
+        if 0 < rows_bad < values.shape[1]:
+            raise Refused(
+                f"log p(x, z) is {bad} for {rows_bad} of {values.shape[1]} rows at all drawn params: check them"
+            )
         raise Refused(f"log p(x, z) is {bad} at every drawn value of the params: check its domain")
     if np.mean(keep) < 0.5:
         bad = "NaN" if np.isnan(values).any() else "infinite"
-        raise Refused(
-            f"log p(x, z) is {bad} at {1 - np.mean(keep):.0%} of the drawn params: check its domain"
-        )
+        raise Refused(f"log p(x, z) is {bad} at {1 - np.mean(keep):.0%} of the drawn params: check its domain")
     values, pairs_u, pairs_node = values[keep], pairs_u[keep], pairs_node[keep]
     rank, gap = numerical_rank(values, rng)
     m, b = values.shape
@@ -142,9 +155,9 @@ def find_basis(
     anchors = np.sort(_pivots(scaled[_spread(m, 40 * rank, rng)])[:rank])
     row_order = _pivots(scaled[:, anchors].T)
     probes = np.concatenate([row_order[:rank], _spread(m, 2 * rank, rng)])
-    weight = 1.0 / np.maximum(np.linalg.norm(values[probes], axis=1), 1e-300)
+    weight = 1.0 / np.maximum(_lengths(values[probes]), 1e-300)
     solve = np.linalg.pinv(values[np.ix_(probes, anchors)] * weight[:, None]) * weight
-    return Basis(rank, gap, anchors, pairs_u[probes], pairs_node[probes], solve.T)
+    return Basis(rank, gap, anchors, pairs_u[probes], pairs_node[probes], solve.T, u[:MODERATE])
 
 
 def _pivots(matrix: np.ndarray) -> np.ndarray:
@@ -166,21 +179,17 @@ def structural(model: Model, nodes: np.ndarray, rows: Any, u: np.ndarray) -> np.
         Refused: a z is impossible at some params and not at others.
     """
     k = len(nodes)
-    count = min(3, len(u))
+    count = min(MODERATE, len(u))
     values = table(model, np.repeat(u[:count], k, axis=0), nodes[np.tile(np.arange(k), count)], rows)
     impossible = (values == -np.inf).reshape(count, k, -1)
     if not impossible.any():
         return None
     if not np.array_equal(impossible.all(axis=0), impossible.any(axis=0)):
-        raise Refused(
-            "log p(x, z) is -inf at some params and finite at others: its support depends on the params"
-        )
+        raise Refused("log p(x, z) is -inf at some params and finite at others: its support depends on the params")
     return ~impossible[0].T
 
 
-def coordinates(
-    basis: Basis, model: Model, nodes: np.ndarray, rows: Any, possible: np.ndarray | None
-) -> np.ndarray:
+def coordinates(basis: Basis, model: Model, nodes: np.ndarray, rows: Any, possible: np.ndarray | None) -> np.ndarray:
     """U (B, R) of observations."""
     probes = table(model, basis.u, nodes[basis.node], rows)
     if possible is not None:
@@ -198,12 +207,16 @@ def prediction_error(
     anchor_rows: Any,
     anchor_possible: np.ndarray | None,
     rng: np.random.Generator,
-) -> float:
-    """Largest error of U . log p(anchors) over observations, relative to the largest |log p| of the same params and z."""
+    strict: bool = False,
+) -> np.ndarray:
+    """(B,) largest error of U . log p(anchors) of each observation, relative to the largest |log p| of the same params
+    and z.
+
+    Params and z at which log p is not finite for some observation (underflow far away) are left out. `strict`: at the
+    first params they are not, and an observation that is not finite where its prediction is has an infinite error.
+    """
     k = len(nodes)
-    pairs = [
-        (row, node) for row in range(len(u)) for node in rng.choice(k, min(k, FRESH_NODES), replace=False)
-    ]
+    pairs = [(row, node) for row in range(len(u)) for node in rng.choice(k, min(k, FRESH_NODES), replace=False)]
     index, node = (np.array(c) for c in zip(*pairs, strict=True))
     truth = table(model, u[index], nodes[node], rows)
     at_anchors = table(model, u[index], nodes[node], anchor_rows)
@@ -212,10 +225,13 @@ def prediction_error(
         at_anchors = np.where(anchor_possible.T[node], at_anchors, 0.0)
     usable = np.all(np.isfinite(truth), axis=1) & np.all(np.isfinite(at_anchors), axis=1)
     if not usable.any():
-        return np.inf
-    error = np.max(np.abs(truth - at_anchors @ coordinate.T), axis=1)
-    scale = np.maximum(np.max(np.abs(truth), axis=1), 1e-300)
-    return float(np.max((error / scale)[usable]))
+        return np.full(len(coordinate), np.inf)
+    scale = np.maximum(np.max(np.abs(truth[usable]), axis=1), 1e-300)[:, None]
+    error = np.max(np.abs(truth[usable] - at_anchors[usable] @ coordinate.T) / scale, axis=0)
+    if not strict:
+        return error
+    predicted = np.all(np.isfinite(at_anchors), axis=1) & (index == 0)
+    return np.where(np.any(~np.isfinite(truth[predicted]), axis=0), np.inf, error)
 
 
 def take(rows: Any, index: np.ndarray) -> Any:

@@ -21,6 +21,8 @@ SAMPLE = 384
 LARGEST_SAMPLE = 1536
 #: Rows per block of the pass over all data.
 BLOCK = 65_536
+#: Rows that anchors failed to predict join the next sample, at most this many per search.
+HARD = 64
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,7 @@ class Compression:
     basis: Any = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        duplicates = (
-            f"; {self.observations} observations are {self.rows} distinct rows" if self._collapsed else ""
-        )
+        duplicates = f"; {self.observations} observations are {self.rows} distinct rows" if self._collapsed else ""
         if not self.verdict:
             return f"not compressed: {self.reason}{duplicates}"
         if self.rank is None:
@@ -70,7 +70,11 @@ class Compression:
 
 
 class UnseenMask(Exception):
-    """Some observations outside the sample have impossible latent values, where the sample showed none."""
+    """Some observations outside the sample, `rows`, have impossible latent values; the sample showed none."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        super().__init__()
+        self.rows = rows
 
 
 def latent_nodes(model: Model, observations: Any) -> np.ndarray | None:
@@ -78,22 +82,18 @@ def latent_nodes(model: Model, observations: Any) -> np.ndarray | None:
     nodes = model.latent.nodes()
     if nodes is not None:
         return np.asarray(nodes[0])
-    probe = finding.take(observations, np.unique(np.linspace(0, _count(observations) - 1, 16).astype(int)))
-    params = model.space.constrain(jnp.zeros(model.space.size))
+    x = jax.tree.map(lambda a: jnp.asarray(a[:1]), observations)
+    u = jnp.zeros((1, model.space.size))
+
+    def of(v: Any, row: Any) -> Any:
+        return getattr(model.posterior(model.space.constrain(v), row), "nodes", None)
+
     try:
-        found = [
-            getattr(
-                model.posterior(params, jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), probe)), "nodes", None
-            )
-            for i in range(_count(probe))
-        ]
-    except TypeError:
+        # vmap refuses out_axes=None for what depends on a mapped argument: nodes that move with x or the params.
+        shared = jax.vmap(of, out_axes=None)(u, x)
+    except (TypeError, ValueError):
         return None
-    if any(f is None or isinstance(f, dict | tuple | list) for f in found):
-        return None
-    arrays = [np.asarray(f) for f in found]
-    same = all(a.shape == arrays[0].shape and np.array_equal(a, arrays[0]) for a in arrays)
-    return arrays[0] if same else None
+    return None if shared is None or isinstance(shared, dict | tuple | list) else np.asarray(shared)
 
 
 def _count(rows: Any) -> int:
@@ -144,9 +144,7 @@ def sufficiency(
         host = jax.tree.map(np.asarray, host)
         distinct = collapse(host, np.asarray(read.weights))
         rows = host if distinct is None else distinct.observations
-        centre = (
-            None if params is None else np.asarray(declared.space.unconstrain(declared.space.check(params)))
-        )
+        centre = None if params is None else np.asarray(declared.space.unconstrain(declared.space.check(params)))
         return compress(declared, rows, _count(host), centre=centre, draws=draws, memory=memory, seed=seed)
 
 
@@ -175,56 +173,59 @@ def compress(
     if size == 0:
         return done(False, "no parameter is free")
     rng = np.random.default_rng(seed)
-    centre = np.zeros(size) if centre is None else np.clip(centre, -30, 30)
+    centre = np.zeros(size) if centre is None else centre
+    # A param at the edge of its set has a free coordinate of hundreds, around which log p may overflow; so may
+    # a mean be, around which it does not.
+    tame = np.clip(centre, -30, 30)
     count = max(2, draws if draws is not None else 2 * size + 16)
     sample_size = min(n, SAMPLE)
     found: dict[str, Any] = {}
     reason, masked = "", False
+    hard = np.zeros(0, dtype=int)
     for _ in range(6):
-        sample = finding.take(rows, np.sort(rng.choice(n, sample_size, replace=False)))
+        index = np.union1d(rng.choice(n, sample_size, replace=False), hard)
+        sample = finding.take(rows, index)
         u = finding.draws(rng, centre, count)
         try:
             possible = finding.structural(model, nodes, sample, u)
             if masked and possible is None:
-                possible = np.ones((sample_size, len(nodes)), dtype=bool)
+                possible = np.ones((len(index), len(nodes)), dtype=bool)
             basis = finding.find_basis(model, nodes, sample, possible, u, rng)
             found = {"rank": basis.rank, "gap": basis.gap}
             if basis.rank > n / 2:
-                return done(
-                    False, f"rank {basis.rank} of {n} distinct rows: anchors would save nothing", **found
-                )
+                return done(False, f"rank {basis.rank} of {n} distinct rows: anchors would save nothing", **found)
             if basis.rank * n * 8 > _budget(rows, memory):
                 return done(False, f"{basis.rank} coordinates of {n} rows exceed the memory budget", **found)
             result = _coordinates_of_all(model, nodes, rows, sample, basis, possible, centre, rng)
             found["error"] = result["error"]
             if result["error"] <= finding.REQUIRED_ERROR:
                 if not _depends_on_params(model, nodes, sample, u):
-                    return done(
-                        False, "log p(x, z) depends on x and z only: there is nothing to estimate", **found
-                    )
-                return done(True, "log p(x, z) separates", basis=basis, **{**found, **result})
+                    return done(False, "log p(x, z) depends on x and z only: there is nothing to estimate", **found)
+                return done(True, "log p(x, z) separates", basis=basis, **{**found, **_kept(result)})
             if result["error"] <= finding.PROVISIONAL_ERROR and count > size + 8:
                 reason = (
-                    f"rank {basis.rank} holds to {result['error']:.0e} only: the params drawn are far from the data; pass params "
-                    "(or initial=) near them"
+                    f"rank {basis.rank} holds to {result['error']:.0e} only: the params drawn are far from the data; "
+                    "pass params (or initial=) near them"
                 )
-                return done(False, reason, provisional=True, basis=basis, **{**found, **result})
+                return done(False, reason, provisional=True, basis=basis, **{**found, **_kept(result)})
             reason = (
-                f"rank {basis.rank} found from {count} draws and {sample_size} rows fails on fresh params: "
+                f"rank {basis.rank} found from {count} draws and {len(index)} rows fails on fresh params: "
                 f"relative error {result['error']:.1e}"
             )
-        except UnseenMask:
-            masked = True
+            hard = np.union1d(hard, result["failing"])
+            if len(result["failing"]) < HARD and sample_size >= min(n, LARGEST_SAMPLE):
+                continue  # a few rare rows: with them in the sample the same effort may do
+        except UnseenMask as unseen:
+            masked, hard = True, np.union1d(hard, unseen.rows)
             continue
         except NoGap as refusal:
             reason = str(refusal)
         except Refused as refusal:
-            return done(False, str(refusal), **found)
-        if (
-            sample_size >= min(n, LARGEST_SAMPLE)
-            and count * len(nodes) > 2 * sample_size
-            and count > size + 8
-        ):
+            if np.array_equal(centre, tame):
+                return done(False, str(refusal), **found)
+            centre = tame
+            continue
+        if sample_size >= min(n, LARGEST_SAMPLE) and count * len(nodes) > 2 * sample_size and count > size + 8:
             break
         count, sample_size = (
             max(2 * count, 2 * sample_size // len(nodes) + 1),
@@ -241,12 +242,10 @@ def _budget(rows: Any, memory: float | None) -> float:
 
 
 def _depends_on_params(model: Model, nodes: np.ndarray, sample: Any, u: np.ndarray) -> bool:
-    few = finding.take(sample, np.arange(min(8, _count(sample))))
-    for z in (nodes[:1], nodes[-1:]):
-        values = finding.table(model, u[:6], np.repeat(z, len(u[:6]), axis=0), few)
-        if np.ptp(np.where(np.isfinite(values), values, 0.0), axis=0).any():
-            return True
-    return False
+    k, few = len(nodes), u[: finding.MODERATE]
+    values = finding.table(model, np.repeat(few, k, axis=0), nodes[np.tile(np.arange(k), len(few))], sample)
+    values = np.where(np.isfinite(values), values, 0.0).reshape(len(few), k, -1)
+    return bool(np.ptp(values, axis=0).any())
 
 
 def _coordinates_of_all(
@@ -267,38 +266,42 @@ def _coordinates_of_all(
     n = _count(rows)
     anchor_rows = finding.take(sample, basis.anchors)
     fresh = np.concatenate([finding.draws(rng, centre, finding.FRESH_DRAWS), centre[None]])
-    anchor_possible = finding.structural(model, nodes, anchor_rows, basis.u)
+    anchor_possible = None if possible is None else possible[basis.anchors]
     u_all = np.empty((n, basis.rank))
     possible_all = None if possible is None else np.ones((n, len(nodes)), dtype=bool)
-    error = 0.0
+    error, failing = 0.0, np.zeros(0, dtype=int)
     for start in range(0, n, BLOCK):
         index = np.arange(start, min(start + BLOCK, n))
         block = finding.take(rows, index)
         here = None
         if possible is not None:
-            here = finding.structural(model, nodes, block, basis.u)
+            here = finding.structural(model, nodes, block, basis.moderate)
             here = np.ones((len(index), len(nodes)), dtype=bool) if here is None else here
             assert possible_all is not None
             possible_all[index] = here
         coordinate = finding.coordinates(basis, model, nodes, block, here)
         if not np.all(np.isfinite(coordinate)):
             if possible is None:  # impossible values that the sample did not show: look again with masks
-                raise UnseenMask
+                raise UnseenMask(_some(index[~np.all(np.isfinite(coordinate), axis=1)], rng))
             raise Refused("log p(x, z) is not finite for some rows")
         u_all[index] = coordinate
-        there = anchor_possible
-        if here is not None and there is None:
-            there = np.ones((basis.rank, len(nodes)), dtype=bool)
-        error = max(
-            error,
-            finding.prediction_error(model, nodes, block, here, fresh, coordinate, anchor_rows, there, rng),
-        )
+        each = finding.prediction_error(model, nodes, block, here, fresh, coordinate, anchor_rows, anchor_possible, rng)
+        error = max(error, float(np.max(each)))
         if not error <= finding.REQUIRED_ERROR:
+            failing = _some(index[~(each <= finding.REQUIRED_ERROR)], rng)
             break
     return {
         "error": error, "anchors": anchor_rows, "coordinates": u_all, "possible": possible_all,
-        "anchor_possible": anchor_possible,
+        "anchor_possible": anchor_possible, "failing": failing,
     }  # fmt: skip
+
+
+def _kept(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "failing"}
+
+
+def _some(index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return index if len(index) <= HARD else rng.choice(index, HARD, replace=False)
 
 
 def final_error(problem: Any, params: Any) -> float:
@@ -317,14 +320,17 @@ def final_error(problem: Any, params: Any) -> float:
         for start in range(0, _count(host), BLOCK):
             index = np.arange(start, min(start + BLOCK, _count(host)))
             here = None if found.possible is None else found.possible[index]
-            there = found.anchor_possible
-            if here is not None and there is None:
-                there = np.ones((len(found.coordinates[0]), len(nodes)), dtype=bool)
-            block = finding.take(host, index)
-            error = max(
-                error,
-                finding.prediction_error(
-                    model, nodes, block, here, fresh, found.coordinates[index], found.anchors, there, rng
-                ),
+            each = finding.prediction_error(
+                model,
+                nodes,
+                finding.take(host, index),
+                here,
+                fresh,
+                found.coordinates[index],
+                found.anchors,
+                found.anchor_possible,
+                rng,
+                strict=True,
             )
+            error = max(error, float(np.max(each)))
     return error

@@ -71,6 +71,8 @@ def collapse(observations: Any, weights: np.ndarray) -> Collapsed | None:
     _, first, group = np.unique(hashed, return_index=True, return_inverse=True)
     if len(first) > WORTH * n:
         return None
+    order = np.argsort(first)
+    first, group = first[order], np.argsort(order)[group]
     distinct = _rows(observations, first)
     # A hash is not a proof: every row must equal the one that stands for it.
     if not _same(_rows(distinct, group), observations):

@@ -75,6 +75,11 @@ def compressed_form(
             anchor_possible = np.ones((len(compression.basis.anchors), len(nodes)), dtype=bool)
         context["anchor_possible"] = jnp.asarray(anchor_possible.T)
         context["substitute"], context["anchors"] = _substitutes(compression, rows, anchor_possible, dtype)
+        # A z that no observation allows is computed as another one, and dropped.
+        allowed = anchor_possible.any(axis=0) | compression.possible.any(axis=0)
+        instead = np.where(allowed, np.arange(len(nodes)), np.argmax(allowed))
+        context["nodes"] = context["nodes"][instead]
+        context["substitute"] = context["substitute"][instead]
     if model.latent.nodes() is None:
         prepared_rows["x"] = _cast(rows, dtype)
         form: SeparableForm = GivenSeparableForm(model, anchored(model, masked))
@@ -83,9 +88,7 @@ def compressed_form(
     return form, Prepared(context, prepared_rows, jnp.asarray(weights, dtype=dtype))
 
 
-def _substitutes(
-    compression: Compression, rows: Any, anchor_possible: np.ndarray, dtype: str
-) -> tuple[Array, Any]:
+def _substitutes(compression: Compression, rows: Any, anchor_possible: np.ndarray, dtype: str) -> tuple[Array, Any]:
     """((K, R) index of the observation computed in place of each anchor, the anchors and the observations added)."""
     rank, k = anchor_possible.shape
     index = np.tile(np.arange(rank), (k, 1))
@@ -97,8 +100,9 @@ def _substitutes(
         able = np.flatnonzero(anchor_possible[:, node])
         if len(able) == 0:
             able_rows = np.flatnonzero(compression.possible[:, node])
-            # A z that no observation allows: its values are dropped everywhere, any anchor will do.
-            extra.append(int(able_rows[0]) if len(able_rows) else 0)
+            if len(able_rows) == 0:
+                continue
+            extra.append(int(able_rows[0]))
             index[node, lacking] = rank + len(extra) - 1
         else:
             index[node, lacking] = able[0]

@@ -11,9 +11,10 @@ import numpy as np
 
 from latentem.model import Model
 
-#: One compiled block: this many (params, z) pairs by this many observations.
+#: One compiled block: this many (params, z) pairs by one of these numbers of observations, so that samples, anchors
+#: and all rows share two or three compiled programs.
 PAIRS = 32
-ROWS = 2048
+ROWS = (64, 512, 2048)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -40,16 +41,14 @@ def table(model: Model, u: np.ndarray, z: np.ndarray, rows: Any) -> np.ndarray:
         rows: pytree with leading axis B.
     """
     m, b = len(u), jax.tree.leaves(rows)[0].shape[0]
-    width = min(b, ROWS)
+    width = next((rows for rows in ROWS if rows >= b), ROWS[-1])
     out = np.empty((m, b))
     for start in range(0, b, width):
         chunk = jax.tree.map(lambda a, s=start: _padded(np.asarray(a[s : s + width]), width), rows)
         device = jax.tree.map(jnp.asarray, chunk)
         for first in range(0, m, PAIRS):
             part = slice(first, first + PAIRS)
-            block = _block(
-                model, jnp.asarray(_padded(u[part], PAIRS)), jnp.asarray(_padded(z[part], PAIRS)), device
-            )
+            block = _block(model, jnp.asarray(_padded(u[part], PAIRS)), jnp.asarray(_padded(z[part], PAIRS)), device)
             stop = min(first + PAIRS, m)
             out[first:stop, start : start + width] = np.asarray(block)[: stop - first, : b - start]
     return out
