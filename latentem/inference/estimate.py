@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 from latentem.constraints import ParameterSpace
 from latentem.constraints.base import Batched
 from latentem.constraints.elementwise import Interval, Positive
-from latentem.constraints.fixed import Fixed
 from latentem.constraints.vectors import Simplex
 from latentem.data import Data, cast
 from latentem.forms import Form, Prepared
@@ -85,8 +84,8 @@ class Estimate:
 
     @cached_property
     def is_fixed(self) -> np.ndarray:
-        """Which of the D raveled params are fixed, (D,) bool."""
-        parts = [np.full(int(np.prod(c.shape)), isinstance(c, Fixed)) for c in self.space.constraints]
+        """Which of the D raveled params cannot move, (D,) bool: the fixed, and a simplex of one."""
+        parts = [np.full(int(np.prod(c.shape)), c.size == 0) for c in self.space.constraints]
         return np.concatenate(parts) if parts else np.zeros(0, bool)
 
     @cached_property

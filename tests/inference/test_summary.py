@@ -40,6 +40,4 @@ def test_large_models_are_printed_as_arrays() -> None:
     fit = lem.fit(lem.GaussianMixture(1), x, key=jax.random.key(0))
     text = fit.summary()
     assert "standard errors:" in text and "components.mean:" in text
-    np.testing.assert_allclose(
-        fit.standard_errors()["components"]["mean"][0], x.std(axis=0) / np.sqrt(60), rtol=1e-6
-    )
+    np.testing.assert_allclose(fit.standard_errors()["components"]["mean"][0], x.std(axis=0) / np.sqrt(60), rtol=1e-6)
