@@ -182,7 +182,9 @@ class Mixture(Family):
             if "weights" in prior:
                 concentration = jnp.broadcast_to(jnp.asarray(prior["weights"].concentration, count.dtype), count.shape)
                 count = jnp.maximum(count + concentration - 1.0, 0.0)
-            weights = count / jnp.sum(count)
+            total = jnp.sum(count)
+            # A mixture inside a mixture can be empty: it keeps its weights.
+            weights = jnp.where(total > 0, count / jnp.where(total > 0, total, 1), weights)
         return {"weights": weights, "components": components}
 
     # --- starts
