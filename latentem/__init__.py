@@ -38,6 +38,7 @@ from latentem.model import ClosedForm, Model, Separable
 from latentem.mstep import Gradient, Newton
 from latentem.online import polynomial_decay
 from latentem.result import Fit, load
+from latentem.solve import solve
 from latentem.status import Status
 from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check
@@ -90,6 +91,7 @@ __all__ = [
     "priors",
     "real",
     "simplex",
+    "solve",
     "sufficiency",
     "unit",
 ]
