@@ -50,5 +50,5 @@ def weights_part(case: Case) -> Part:
 
 def _steps(case: Case, rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(objective before and after an EM step from each start, raveled params after it)."""
-    objectives, once = plain_steps(case.form, case.m_step, case.starts, case.prepare(rows, weights))
-    return np.asarray(objectives)[:, :2], np.asarray(once)
+    objectives, once = plain_steps(case, case.prepare(rows, weights))
+    return objectives[:, :2], once
