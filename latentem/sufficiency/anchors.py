@@ -190,11 +190,12 @@ def structural(model: Model, nodes: np.ndarray, rows: Any, u: np.ndarray) -> np.
 
 
 def coordinates(basis: Basis, model: Model, nodes: np.ndarray, rows: Any, possible: np.ndarray | None) -> np.ndarray:
-    """U (B, R) of observations."""
+    """U (B, R) of observations, NaN for one at which a probe function is not finite."""
     probes = table(model, basis.u, nodes[basis.node], rows)
     if possible is not None:
         probes = np.where(possible.T[basis.node], probes, 0.0)
-    return probes.T @ basis.solve
+    with np.errstate(invalid="ignore"):
+        return probes.T @ basis.solve
 
 
 def prediction_error(
