@@ -368,7 +368,8 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file; Fit.save(path) writes one")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: what np.load opens itself stays open when the archive turns out to be broken.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(bytes(archive["header"]).decode())
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise ValueError("its header names another format")
