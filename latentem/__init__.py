@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from latentem import families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.accelerating import accelerate
+from latentem.bootstrap import Bootstrap, bootstrap
 from latentem.constraints import (
     ParameterSpace,
     correlation,
@@ -39,6 +40,7 @@ from latentem.mstep import Gradient, Newton
 from latentem.online import polynomial_decay
 from latentem.result import Fit, load
 from latentem.solve import solve
+from latentem.selection import Selection, likelihood_ratio_test, select
 from latentem.status import Status
 from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SQUAREM",
     "Anderson",
+    "Bootstrap",
     "ClosedForm",
     "Compression",
     "Continuous",
@@ -69,11 +72,13 @@ __all__ = [
     "ParameterSpace",
     "Plain",
     "Report",
+    "Selection",
     "Separable",
     "Snapshot",
     "Status",
     "accelerate",
     "check",
+    "bootstrap",
     "correlation",
     "covariance",
     "datasets",
@@ -82,6 +87,7 @@ __all__ = [
     "fit",
     "fixed",
     "interval",
+    "likelihood_ratio_test",
     "load",
     "ordered",
     "plot",
@@ -90,6 +96,7 @@ __all__ = [
     "posterior",
     "priors",
     "real",
+    "select",
     "simplex",
     "solve",
     "sufficiency",

@@ -15,7 +15,7 @@ from latentem.em import em_map
 from latentem.forms import Form, Prepared
 from latentem.mstep import MStep
 
-RUNNING, CONVERGED, DECREASED, NON_FINITE = range(4)
+RUNNING, CONVERGED, DECREASED, NON_FINITE, STOPPED = range(5)
 
 #: Iterations of one compiled chunk; Python looks in between them for progress, callbacks and Ctrl-C.
 CHUNK_ITERATIONS = 50
@@ -55,7 +55,8 @@ class Start(NamedTuple):
     method: Method
 
 
-def _begin(setup: Start, params: Any) -> LoopState:
+def begin_one(setup: Start, params: Any) -> LoopState:
+    """Loop state of one start."""
     theta = flatten_util.ravel_pytree(params)[0]
     zero = jnp.zeros((), jnp.int32)
     lowest = jnp.full((), -jnp.inf, theta.dtype)
@@ -63,7 +64,8 @@ def _begin(setup: Start, params: Any) -> LoopState:
     return LoopState(setup.method.init(theta), theta, zero, lowest, zero, zero, trace)
 
 
-def _advance(setup: Start, state: LoopState, example: Any, prepared: Prepared, stop: Stopping) -> LoopState:
+def advance_one(setup: Start, state: LoopState, example: Any, prepared: Prepared, stop: Stopping) -> LoopState:
+    """Up to `stop.iterations` more iterations of one start; only the first CHUNK_ITERATIONS of them are traced."""
     em, _ = em_map(setup.form, setup.m_step, prepared, example)
     total = jnp.sum(prepared.weights)
     eps = jnp.finfo(state.objective.dtype).eps
@@ -101,7 +103,7 @@ def _advance(setup: Start, state: LoopState, example: Any, prepared: Prepared, s
 @partial(jax.jit, static_argnums=0)
 def begin(setup: Start, params: Any) -> LoopState:
     """Loop state of every start; `params` has a leading axis over starts."""
-    return jax.vmap(partial(_begin, setup))(params)
+    return jax.vmap(partial(begin_one, setup))(params)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -109,6 +111,6 @@ def advance(setup: Start, state: LoopState, example: Any, prepared: Prepared, st
     """Up to `stop.iterations` more iterations of every start that has not ended; `example` unravels params."""
     if state.outcome.shape[0] == 1:
         # A single start runs without vmap, so that its conditionals stay conditionals.
-        one = _advance(setup, jax.tree.map(lambda a: a[0], state), example, prepared, stop)
+        one = advance_one(setup, jax.tree.map(lambda a: a[0], state), example, prepared, stop)
         return jax.tree.map(lambda a: a[None], one)
-    return jax.vmap(lambda s: _advance(setup, s, example, prepared, stop))(state)
+    return jax.vmap(lambda s: advance_one(setup, s, example, prepared, stop))(state)
