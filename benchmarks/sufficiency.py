@@ -1,4 +1,5 @@
-"""Automatic sufficiency: a plain-jnp Gaussian mixture against hand-written closed-form EM, L-BFGS and `GaussianMixture`.
+"""Automatic sufficiency: a plain-jnp Gaussian mixture against hand-written closed-form EM, L-BFGS and
+`GaussianMixture`.
 
     python benchmarks/sufficiency.py [speed|scaling ...]
 
@@ -116,7 +117,10 @@ def speed(n: int = 100_000, iterations: int = 20) -> None:
     a = time.perf_counter()
     fit(custom, x, initial, 2, compress=False, m_step="gradient")
     slow = (time.perf_counter() - a) / 2 * iterations
-    print(f"L-BFGS M-step on the full data: {slow:.1f} s for {iterations} iterations; / anchors {slow / seconds['anchors']:.0f}")
+    print(
+        f"L-BFGS M-step on the full data: {slow:.1f} s for {iterations} iterations; / anchors "
+        f"{slow / seconds['anchors']:.0f}"
+    )
 
 
 def scaling() -> None:
@@ -144,7 +148,10 @@ def scaling() -> None:
                 t_e.append(b - a)
                 t_all.append(time.perf_counter() - b)
         e, m = median(t_e), median(t_all) - median(t_e)
-        print(f"N={n}: E-step {1e3 * e:.2f} ms, M-step {1e3 * m:.2f} ms, set-up {found.compression.seconds:.2f} s", flush=True)
+        print(
+            f"N={n}: E-step {1e3 * e:.2f} ms, M-step {1e3 * m:.2f} ms, set-up {found.compression.seconds:.2f} s",
+            flush=True,
+        )
 
 
 JOBS = {"speed": speed, "scaling": scaling}

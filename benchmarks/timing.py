@@ -17,7 +17,9 @@ def machine() -> str:
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load}"
 
 
-def alternate(ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 3) -> tuple[list[float], list[float]]:
+def alternate(
+    ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 3
+) -> tuple[list[float], list[float]]:
     """Seconds of each, measured in turn."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):

@@ -50,8 +50,8 @@ class Bootstrap:
 def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
     """Parametric bootstrap of a fit.
 
-    Every replicate has as many observations as the data (the sum of the weights) and is refitted from the fitted params,
-    so that components keep their order.
+    Every replicate has as many observations as the data (the sum of the weights) and is refitted from the fitted
+    params, so that components keep their order.
 
     Args:
         fit: a converged Fit of a model with a sampler.
@@ -59,8 +59,8 @@ def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
         replicates: R.
 
     Raises:
-        ValueError: the model declares no sampler, the fit is not a maximum, the weights do not add up to a whole number,
-            samples do not look like the data, or no replicate converged.
+        ValueError: the model declares no sampler, the fit is not a maximum, the weights do not add up to a whole
+            number, samples do not look like the data, or no replicate converged.
 
     >>> fit = lem.fit(lem.Mixture(lem.families.Poisson(), 1), np.array([3, 1, 4, 1, 5]), key=jax.random.key(0))
     >>> lem.bootstrap(fit, jax.random.key(1), 50).converged
@@ -76,7 +76,7 @@ def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
     if not kept.any():
         raise ValueError(f"bootstrap: none of {replicates} replicates converged; the model may not be identified")
     return Bootstrap(
-        jax.tree.map(lambda a: a[kept], done.params), done.log_likelihood[kept], replicates, int(kept.sum())
+        jax.tree.map(lambda a: a[kept], done.params), np.asarray(done.log_likelihood)[kept], replicates, int(kept.sum())
     )
 
 

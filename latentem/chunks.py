@@ -69,16 +69,15 @@ def chunked_sum(f: Callable[[Any, jax.Array], Any], rows: Any, weights: jax.Arra
             lost = jax.tree.map(_lost_digits, total, new, added, lost)
         return (added, lost), None
 
-    (total, lost), _ = lax.scan(
-        body, (zeros, zeros if compensate else ()), jnp.arange(-(-n // size), dtype=jnp.int32)
-    )
+    (total, lost), _ = lax.scan(body, (zeros, zeros if compensate else ()), jnp.arange(-(-n // size), dtype=jnp.int32))
     return jax.tree.map(jnp.add, total, lost) if compensate else total
 
 
 def _lost_digits(total: jax.Array, new: jax.Array, added: jax.Array, lost: jax.Array) -> jax.Array:
     """Neumaier's running compensation; an infinite sum has nothing to compensate."""
-    larger, smaller = jnp.where(jnp.abs(total) >= jnp.abs(new), total, new), jnp.where(
-        jnp.abs(total) >= jnp.abs(new), new, total
+    larger, smaller = (
+        jnp.where(jnp.abs(total) >= jnp.abs(new), total, new),
+        jnp.where(jnp.abs(total) >= jnp.abs(new), new, total),
     )
     digits = (larger - added) + smaller
     return lost + jnp.where(jnp.isfinite(added), digits, 0)

@@ -184,8 +184,9 @@ class SeparableForm(Form):
         return self.separable.natural(params, context)
 
     def log_joint(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> Float[Array, "K n"]:
-        """log p(x_n, z_k) + log(node weight) of a chunk of rows. Rows are the minor axis: everything elementwise and every
-        reduction over k then runs along contiguous memory, which is several times faster than (n, K) for small K."""
+        """log p(x_n, z_k) + log(node weight) of a chunk of rows. Rows are the minor axis: everything elementwise and
+        every reduction over k then runs along contiguous memory, which is several times faster than (n, K) for small
+        K."""
         joint = lax.dot_general(self._coefficients(params, context), features, (((1,), (1,)), ((), ())))
         if self._log_node_weights is not None:
             joint = joint + jnp.asarray(self._log_node_weights, joint.dtype)[:, None]
@@ -204,7 +205,8 @@ class SeparableForm(Form):
     def responsibilities(
         self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
     ) -> tuple[Float[Array, " n"], Float[Array, "K n"]]:
-        """(log evidence (n,), responsibilities (K, n)) of a chunk of rows; an impossible row belongs to no component."""
+        """(log evidence (n,), responsibilities (K, n)) of a chunk of rows; an impossible row belongs to no
+        component."""
         joint = self.log_joint(params, context, rows, features)
         top = jnp.max(joint, axis=0)
         top = jnp.where(jnp.isfinite(top), top, 0.0)
@@ -246,8 +248,8 @@ class SeparableForm(Form):
 
 
 def _largest(joint: Float[Array, "K n"]) -> tuple[Float[Array, " n"], Array]:
-    """(largest entry, its index) of every column; one pass per k over contiguous memory, which XLA vectorises where its own
-    argmax is scalar code."""
+    """(largest entry, its index) of every column; one pass per k over contiguous memory, which XLA vectorises where
+    its own argmax is scalar code."""
 
     def body(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         top, best = carry
@@ -262,8 +264,8 @@ def _largest(joint: Float[Array, "K n"]) -> tuple[Float[Array, " n"], Array]:
 class GivenSeparableForm(SeparableForm):
     """A separable log-density under a posterior the user supplies on nodes that all observations share.
 
-    Rows are {"x": observations, ...}: responsibilities come from the user's posterior of x, everything that follows from
-    the features.
+    Rows are {"x": observations, ...}: responsibilities come from the user's posterior of x, everything that follows
+    from the features.
     """
 
     def responsibilities(

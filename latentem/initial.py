@@ -73,9 +73,7 @@ def _thinned(prepared: Prepared) -> Prepared:
     if n <= THINNED_ROWS:
         return prepared
     stride = n // THINNED_ROWS
-    return Prepared(
-        prepared.context, jax.tree.map(lambda a: a[::stride], prepared.rows), prepared.weights[::stride]
-    )
+    return Prepared(prepared.context, jax.tree.map(lambda a: a[::stride], prepared.rows), prepared.weights[::stride])
 
 
 @partial(jax.jit, static_argnums=0)

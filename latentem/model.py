@@ -57,8 +57,8 @@ class Separable:
         context: `(observations, weights) -> pytree`: what the features need from the data as a whole, such as a centre.
         applies: `(observations) -> bool`, on the host: whether the form holds for these data (no missing values, say).
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
-        impossible: `(observations (n, ...), context) -> (n, K) bool`: latent values that are structurally impossible for an
-            observation; their log p is -inf and their features . natural is not looked at.
+        impossible: `(observations (n, ...), context) -> (n, K) bool`: latent values that are structurally impossible
+            for an observation; their log p is -inf and their features . natural is not looked at.
     """
 
     features: Callable[[Any, Any], Float[Array, "n S"]]
@@ -75,7 +75,8 @@ class Model:
     """A latent-variable model.
 
     Args:
-        complete_log_likelihood: `(params, x, z) -> scalar`, log p(x, z | params) of ONE observation and ONE latent value.
+        complete_log_likelihood: `(params, x, z) -> scalar`, log p(x, z | params) of ONE observation and ONE latent
+            value.
         latent: what z is: `Finite`, `Continuous` or `Given`.
         params: pytree of constraints, one for each parameter.
         prior: log density added to the log-likelihood (MAP): a dict of priors by parameter name, or a function
@@ -112,10 +113,13 @@ class Model:
     def __post_init__(self) -> None:
         if not callable(self.complete_log_likelihood):
             raise TypeError(
-                f"complete_log_likelihood = {self.complete_log_likelihood!r}: expected a function (params, x, z) -> scalar"
+                f"complete_log_likelihood = {self.complete_log_likelihood!r}: expected a function (params, x, z) -> "
+                f"scalar"
             )
         if not isinstance(self.latent, Latent):
-            raise TypeError(f"latent = {self.latent!r}: expected lem.Finite(k), lem.Continuous(dim) or lem.Given(posterior)")
+            raise TypeError(
+                f"latent = {self.latent!r}: expected lem.Finite(k), lem.Continuous(dim) or lem.Given(posterior)"
+            )
         object.__setattr__(self, "space", ParameterSpace.of(self.params))
         object.__setattr__(self, "joint_prior", Joint.of(self.prior, self.space))
 

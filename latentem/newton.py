@@ -14,8 +14,8 @@ LONGEST_STEP = 4.0
 
 
 class NewtonState(NamedTuple):
-    """What Newton carries: the point, its value, the Newton decrement (predicted gain of a full step) and the Hessian at the
-    point before the last step, counts."""
+    """What Newton carries: the point, its value, the Newton decrement (predicted gain of a full step) and the Hessian
+    at the point before the last step, counts."""
 
     u: Float[Array, " P"]
     value: Float[Array, ""]
@@ -52,7 +52,8 @@ def newton_ascent(
     tolerance: float,
     halvings: int = 30,
 ) -> NewtonState:
-    """Ascend from `start`; `slopes` gives (gradient, Hessian). Each step is halved until the value does not fall, and no step is taken that lowers it.
+    """Ascend from `start`; `slopes` gives (gradient, Hessian). Each step is halved until the value does not fall, and
+    no step is taken that lowers it.
 
     Stops when the Newton decrement falls below `tolerance * (1 + |value|)`, when no step length gains, or after
     `iterations`. The last step is still taken when its decrement is below the tolerance: it costs nothing more and
@@ -85,9 +86,7 @@ def newton_ascent(
         # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.
         slack = 4 * eps * (1 + jnp.abs(s.value))
         good, new, at_new, count = search(s.u, s.value, direction, slack)
-        return NewtonState(
-            new, at_new, gain, h, s.iterations + 1, s.evaluations + count, ~good | ~jnp.isfinite(gain)
-        )
+        return NewtonState(new, at_new, gain, h, s.iterations + 1, s.evaluations + count, ~good | ~jnp.isfinite(gain))
 
     def proceed(s: NewtonState) -> Array:
         small = s.decrement <= tolerance * (1 + jnp.abs(s.value))
@@ -99,4 +98,3 @@ def newton_ascent(
     unknown = jnp.zeros((start.size, start.size), start.dtype)
     state = NewtonState(start, at_start, infinite, unknown, zero, zero + 1, ~jnp.isfinite(at_start))
     return lax.while_loop(proceed, body, state)
-

@@ -1,4 +1,5 @@
-"""From a checked model and checked data to the cheapest exact form: a formula, anchors, or the declaration row by row."""
+"""From a checked model and checked data to the cheapest exact form: a formula, anchors, or the declaration row by
+row."""
 
 from __future__ import annotations
 
@@ -68,9 +69,7 @@ def prepare(
         raise ValueError(f"compress={choice!r}: expected 'auto', True or False")
     n = data.n
     if _by_formula(model, data.observations):
-        form, prepared = choose_form(
-            model, data.observations, *_on_device(data.observations, data.weights, dtype)
-        )
+        form, prepared = choose_form(model, data.observations, *_on_device(data.observations, data.weights, dtype))
         found = Compression(True, "sufficient statistics by formula", rows=n, observations=n)
         return Problem(form, prepared, found, data.observations, data.weights)
     distinct, distinct_weights = data.observations, np.asarray(data.weights)
@@ -100,8 +99,8 @@ def prepare(
 
 
 def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[Form, Prepared]:
-    """The form that the model declares for these data, without a search for sufficiency: its formula where it has one that
-    applies, else the declaration row by row; and the data as that form wants them.
+    """The form that the model declares for these data, without a search for sufficiency: its formula where it has one
+    that applies, else the declaration row by row; and the data as that form wants them.
 
     Args:
         model: the declaration.
@@ -110,9 +109,7 @@ def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[
     """
     if _by_formula(model, host_rows):
         assert model.separable is not None
-        return SeparableForm(model, model.separable), Prepared(
-            _context(model.separable, rows, weights), rows, weights
-        )
+        return SeparableForm(model, model.separable), Prepared(_context(model.separable, rows, weights), rows, weights)
     m_step = model.m_step
     context = () if m_step is None or m_step.context is None else _context(m_step, rows, weights)
     return RowForm(model), Prepared(context, rows, weights)

@@ -1,4 +1,5 @@
-"""Many fits of one model in one compiled program: to data that differ in their weights (folds) or their rows (replicates)."""
+"""Many fits of one model in one compiled program: to data that differ in their weights (folds) or their rows
+(replicates)."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def refit(form: Form, params: Any, prepared: Prepared, varies: str) -> Refits:
 def _refit(setup: Start, varies: str, same_start: bool, params: Any, prepared: Prepared) -> Refits:
     form = setup.form
     stop = Stopping(jnp.asarray(GAIN), jnp.asarray(0.0), jnp.asarray(ITERATIONS))
-    axes = Prepared(None, 0 if varies == "rows" else None, 0 if varies == "weights" else None)
+    over_weights: Any = 0 if varies == "weights" else None
+    axes = Prepared(None, 0 if varies == "rows" else None, over_weights)
 
     def fit_one(start: Any, data: Prepared) -> Refits:
         state = advance_one(setup, begin_one(setup, start), start, data, stop)

@@ -29,8 +29,8 @@ class Candidate:
         name: what the model was called.
         fit: its Fit to all data.
         aic, bic: smaller is better.
-        icl: integrated completed likelihood, BIC + 2 * entropy of the posteriors (Biernacki, Celeux and Govaert 2000), smaller
-            is better; NaN where the latent is not a sum over nodes.
+        icl: integrated completed likelihood, BIC + 2 * entropy of the posteriors (Biernacki, Celeux and Govaert 2000),
+            smaller is better; NaN where the latent is not a sum over nodes.
         cv: held-out log-likelihood per observation, larger is better; None unless asked for.
     """
 
@@ -78,7 +78,8 @@ class Selection:
         for c in self.ranked:
             cv = f" {c.cv:>12.6f}" if c.cv is not None else (f" {'-':>12}" if with_cv else "")
             lines.append(
-                f"{c.name:<{width}}  {c.fit.log_likelihood:>14.4f} {c.fit.n_parameters:>4d} {c.aic:>12.4f} {c.bic:>12.4f} "
+                f"{c.name:<{width}}  {c.fit.log_likelihood:>14.4f} {c.fit.n_parameters:>4d} {c.aic:>12.4f} "
+                f"{c.bic:>12.4f} "
                 f"{c.icl:>12.4f}{cv}  {c.fit.status.name}"
             )
         return "\n".join([*lines, f"best by {self.criterion}: {self.winner}"])
@@ -209,9 +210,11 @@ def likelihood_ratio_test(
 
     Args:
         small, large: Fits to the same data; `small` is nested in `large`.
-        method: "chi2", Wilks' limit, which needs regular nesting; "bootstrap" (McLachlan 1987), which the number of components of a
-            mixture needs: data are simulated from `small` and both models refitted, all replicates in one program.
-        key, replicates, starts: of the bootstrap; `starts` random starts of the large model per replicate, besides its fit.
+        method: "chi2", Wilks' limit, which needs regular nesting; "bootstrap" (McLachlan 1987), which the number of
+            components of a mixture needs: data are simulated from `small` and both models refitted, all replicates in
+                one program.
+        key, replicates, starts: of the bootstrap; `starts` random starts of the large model per replicate, besides its
+            fit.
 
     Raises:
         ValueError: other data, no more parameters than the small model, a large model that fits worse (it is not the
@@ -237,7 +240,8 @@ def _check_nested(small: Fit, large: Fit) -> None:
             raise ValueError(f"likelihood_ratio_test: the {name} fit ended {one.status.name}: {one.status.advice}")
     if small.n_observations != large.n_observations:
         raise ValueError(
-            f"likelihood_ratio_test: {small.n_observations:g} and {large.n_observations:g} observations: fit both to the same data"
+            f"likelihood_ratio_test: {small.n_observations:g} and {large.n_observations:g} observations: fit both to "
+            f"the same data"
         )
     if large.n_parameters <= small.n_parameters:
         raise ValueError(
@@ -247,6 +251,7 @@ def _check_nested(small: Fit, large: Fit) -> None:
     gap = small.log_likelihood - large.log_likelihood
     if gap > 1e-6 * (1 + abs(small.log_likelihood)):
         raise ValueError(
-            f"likelihood_ratio_test: the large model fits worse by {gap:.3g} nats: it does not contain the small one, or more "
+            f"likelihood_ratio_test: the large model fits worse by {gap:.3g} nats: it does not contain the small "
+            f"one, or more "
             "starts are needed"
         )

@@ -17,18 +17,21 @@ class Status(Enum):
     converged = "converged"
     max_iterations = "stopped at max_iterations before converging: raise max_iterations, or start closer"
     passed = (
-        "ran the passes asked for; online EM does not test convergence: compare the log-likelihood with that of more passes"
+        "ran the passes asked for; online EM does not test convergence: compare the log-likelihood with that of more "
+        "passes"
     )
     interrupted = "interrupted: these are the best params so far; pass them as initial= to go on"
     decreased = (
-        "the objective fell in an EM step: the M-step does not maximise what the E-step computes; run lem.check(model, ...)"
+        "the objective fell in an EM step: the M-step does not maximise what the E-step computes; run "
+        "lem.check(model, ...)"
     )
     non_finite = (
         "the objective became NaN or infinite: these are the last finite params; check the density near them, or bound "
         "the params with a prior"
     )
     boundary = (
-        "converged with a param at the edge of its constraint: standard errors do not hold there; use fewer components, "
+        "converged with a param at the edge of its constraint: standard errors do not hold there; use fewer "
+        "components, "
         "or a prior that keeps params inside"
     )
     saddle = (

@@ -45,7 +45,9 @@ class KMeans:
         """The model for these observations (N, D), which must be complete."""
         family, x = Gaussian("spherical").declare(x)
         if family.missing:
-            raise ValueError("KMeans: the observations have missing entries (NaN): use GaussianMixture, which accepts them")
+            raise ValueError(
+                "KMeans: the observations have missing entries (NaN): use GaussianMixture, which accepts them"
+            )
         if self.clusters > len(x):
             raise ValueError(f"clusters={self.clusters} > {len(x)} observations: ask for fewer clusters")
         return replace(self, dim=x.shape[1]), x

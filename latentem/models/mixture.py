@@ -30,9 +30,10 @@ class Mixture(Family):
     Args:
         family: the density of a component, from `latentem.families`, or another `Mixture`.
         components: number of components K.
-        shared: names of the family's parameters that all components have in common (a tied covariance); "column.name", or
-            "column" for all of its parameters, where the family is `Independent`.
-        fixed: values that stay put: {"weights": (K,) ...} or {name of the family's parameter: array with leading axis K}.
+        shared: names of the family's parameters that all components have in common (a tied covariance); "column.name",
+            or "column" for all of its parameters, where the family is `Independent`.
+        fixed: values that stay put: {"weights": (K,) ...} or {name of the family's parameter: array with leading axis
+            K}.
         prior: MAP: {"weights": Dirichlet, "components": {name: prior}}.
         start: how starts are drawn: "k-means++" seeds, or "random" responsibilities.
 
@@ -139,8 +140,8 @@ class Mixture(Family):
         return natural.at[:, 0].add(_log(params["weights"]))
 
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " KS"]:
-        """Expected statistics of one observation as seen from a mixture of mixtures: its count, then the statistics of each
-        component weighted by its responsibility."""
+        """Expected statistics of one observation as seen from a mixture of mixtures: its count, then the statistics of
+        each component weighted by its responsibility."""
         joint = self.component_log_prob(params, x)
         evidence = lem.posterior.logsumexp(joint)
         r = jnp.exp(joint - jnp.where(jnp.isfinite(evidence), evidence, 0.0))

@@ -1,4 +1,5 @@
-"""k-means++ seeding (Arthur and Vassilvitskii 2007): rows far from each other, drawn in proportion to squared distance."""
+"""k-means++ seeding (Arthur and Vassilvitskii 2007): rows far from each other, drawn in proportion to squared
+distance."""
 
 from __future__ import annotations
 

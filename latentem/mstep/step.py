@@ -44,7 +44,9 @@ def resolve(choice: Any, form: Form) -> MStep:
     if choice == "closed":
         if not form.has_closed_form:
             reason = "its prior is not part of it" if form.model.m_step or form.model.separable else "none is declared"
-            raise ValueError(f"m_step='closed': {form.model.name} has no closed form here ({reason}); use m_step='auto'")
+            raise ValueError(
+                f"m_step='closed': {form.model.name} has no closed form here ({reason}); use m_step='auto'"
+            )
         return Closed()
     if choice == "newton":
         return Newton()

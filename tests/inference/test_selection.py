@@ -22,7 +22,8 @@ def waiting_fits():
 
 
 def test_the_table_ranks_by_the_criterion_and_agrees_with_mclust():
-    # mclust 6.0.0, tight fits: full K=2 (VVV) log-likelihood -1130.2639602, tied K=3 (EEE) -1126.31592782384, 11 parameters each
+    # mclust 6.0.0, tight fits: full K=2 (VVV) log-likelihood -1130.2639602, tied K=3 (EEE) -1126.31592782384, 11
+    # parameters each
     x = lem.datasets.old_faithful().matrix()
     models = {"VVV2": lem.GaussianMixture(2), "EEE3": lem.GaussianMixture(3, "tied")}
     table = lem.select(models, x, key=KEY, starts=4)
