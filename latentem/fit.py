@@ -13,6 +13,7 @@ import numpy as np
 from jax import flatten_util
 
 from latentem import data as door
+from latentem import restarts
 from latentem.accelerate import SQUAREM, Method
 from latentem.declaration import check_declaration, check_quadratic, declare
 from latentem.em import evaluate, row_log_prob
@@ -24,6 +25,7 @@ from latentem.loop import (
     DECREASED,
     NON_FINITE,
     RUNNING,
+    STOPPED,
     LoopState,
     Start,
     Stopping,
@@ -79,6 +81,7 @@ def fit(
     step_tolerance: float = 0.0,
     max_iterations: int = 10_000,
     polish: bool | None = None,
+    exclude_degenerate: bool = True,
     compress: Any = "auto",
     step_size: Callable[[int], float] | None = None,
     passes: int = 1,
@@ -103,6 +106,8 @@ def fit(
         step_tolerance: also stop when a plain EM step of the raveled params is shorter than this (Euclidean length).
         max_iterations: of each start.
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
+        exclude_degenerate: choose a spurious maximum (a covariance that collapsed, an empty component) only where every
+            start ended in one; the status is then `boundary`.
         compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays;
             True insists and raises with the reason when it cannot; False evaluates the declaration on every row.
         step_size: of online EM, batch number -> step; `lem.polynomial_decay(0.6)` by default.
@@ -137,7 +142,9 @@ def fit(
     read = door.read(observations, weights)
     check_declaration(declared, read.observations)
     centre = None if initial is None else declared.space.check(initial)
-    options = Options(method or SQUAREM(), m_step, tolerance, step_tolerance, max_iterations, polish, dtype)
+    options = Options(
+        method or SQUAREM(), m_step, tolerance, step_tolerance, max_iterations, polish, dtype, exclude_degenerate
+    )
     with jax.enable_x64(dtype == "float64"):
         problem = prepare(declared, read, dtype, compress, centre, closed=m_step in ("auto", "closed"))
         params = initial_params(problem, initial, key, starts, dtype)
@@ -176,6 +183,7 @@ def fit(
         declaration=model,
         data=read,
         problem=problem,
+        ends=outcome.ends,
     )
 
 
@@ -193,6 +201,7 @@ class Options(NamedTuple):
     max_iterations: int
     polish: bool | None
     dtype: str
+    exclude_degenerate: bool
 
 
 def _maximize(
@@ -207,12 +216,21 @@ def _maximize(
         jnp.asarray(0),
     )
     run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
-    best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
-    if not np.isfinite(run.objectives[best]):
+    if not np.any(np.isfinite(run.objectives)):
         raise NoStart(_where_impossible(form, jax.tree.map(lambda a: a[0], params), prepared))
-    outcome = Outcome.of(run, best)
-    if options.polish if options.polish is not None else _worth_polishing(form, prepared, outcome.status):
-        outcome = _polished(outcome, form, prepared)
+    best, reason, notes = restarts.choose(
+        run.objectives,
+        lambda s: restarts.spurious(form, prepared, run.unravel(run.state.safe[s])),
+        options.exclude_degenerate,
+    )
+    outcome = replace(Outcome.of(run, best), notes=notes)
+    wanted = options.polish if options.polish is not None else _worth_polishing(form, prepared, outcome.status)
+    # On a spike Newton would only climb on, without end; and it is not to climb onto one.
+    if wanted and not reason:
+        polished = _polished(outcome, form, prepared)
+        outcome = outcome if restarts.spurious(form, prepared, polished.params) else polished
+    if reason and outcome.status.ok:
+        outcome = replace(outcome, status=Status.boundary)
     return outcome, run.objectives
 
 
@@ -259,7 +277,7 @@ def _uncompressed(
     problem = prepare(model, read, options.dtype, False, closed=options.m_step in ("auto", "closed"))
     outcome, objectives = _maximize(problem, params, options, line, callback)
     note = "log p was not finite on anchors at the start; the fit ran uncompressed"
-    return problem, replace(outcome, notes=(note,)), objectives
+    return problem, replace(outcome, notes=(*outcome.notes, note)), objectives
 
 
 def _after(before: Outcome, later: Outcome, note: str) -> Outcome:
@@ -268,7 +286,8 @@ def _after(before: Outcome, later: Outcome, note: str) -> Outcome:
         iterations=before.iterations + later.iterations,
         evaluations=before.evaluations + later.evaluations,
         trace=np.concatenate([before.trace, later.trace]),
-        notes=(note,),
+        notes=(*dict.fromkeys((*before.notes, *later.notes, note)),),
+        ends=before.ends,
     )
 
 
@@ -308,6 +327,10 @@ def _run(
             done = int(np.max(np.asarray(state.iterations)))
             running = int(np.sum(outcomes == RUNNING))
             objectives = np.asarray(state.objective)
+            if len(outcomes) > 1 and 0 < running < len(outcomes):
+                given_up = restarts.losers(outcomes, objectives, traces[-1])
+                state = state._replace(outcome=jnp.where(jnp.asarray(given_up), STOPPED, state.outcome))
+                running -= int(np.sum(given_up))
             progress.show(done, float(np.nanmax(objectives)), running)
             if callback is not None and callback(_snapshot(state, unravel, done, running)):
                 interrupted = True
@@ -341,6 +364,7 @@ class Outcome:
     trace: np.ndarray
     gradient: float | None = None
     notes: tuple[str, ...] = ()
+    ends: restarts.Ends | None = None
 
     @classmethod
     def of(cls, run: Run, best: int) -> Outcome:
@@ -351,6 +375,7 @@ class Outcome:
             CONVERGED: Status.converged,
             DECREASED: Status.decreased,
             NON_FINITE: Status.non_finite,
+            STOPPED: Status.max_iterations,
         }[code]
         trace = np.concatenate([t[best] for t in run.traces]) if run.traces else np.zeros(0)
         return cls(
@@ -359,6 +384,7 @@ class Outcome:
             int(run.state.iterations[best]),
             int(run.state.evaluations[best]),
             trace[~np.isnan(trace)],
+            ends=restarts.Ends(np.asarray(run.state.safe), np.asarray(run.state.outcome)),
         )
 
 
@@ -379,13 +405,14 @@ def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
         status = Status.saddle
     elif status is Status.converged and not result.is_stationary:
         status = Status.max_iterations
-    return Outcome(
-        result.params,
-        status,
-        outcome.iterations + int(result.iterations),
-        outcome.evaluations + int(result.evaluations),
-        np.append(outcome.trace, result.objective),
-        float(result.gradient),
+    return replace(
+        outcome,
+        params=result.params,
+        status=status,
+        iterations=outcome.iterations + int(result.iterations),
+        evaluations=outcome.evaluations + int(result.evaluations),
+        trace=np.append(outcome.trace, result.objective),
+        gradient=float(result.gradient),
     )
 
 

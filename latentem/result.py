@@ -25,6 +25,7 @@ from latentem.inference.rate import Rate, rate
 from latentem.inference.scores import scores_per_observation
 from latentem.model import Model
 from latentem.prepare import Problem
+from latentem.restarts import Ends, Optimum, optima
 from latentem.status import Status
 from latentem.sufficiency.compression import Compression
 
@@ -71,6 +72,7 @@ class Fit:
     declaration: Any = field(default=None, repr=False)
     data: Data | None = field(default=None, repr=False)
     problem: Problem | None = field(default=None, repr=False)
+    ends: Ends | None = field(default=None, repr=False)
 
     @property
     def objective(self) -> float:
@@ -250,6 +252,19 @@ class Fit:
         except Exception as error:
             reason = str(error).strip().splitlines()
             return None, (reason[0] if reason else type(error).__name__,)
+
+    @cached_property
+    def optima(self) -> tuple[Optimum, ...]:
+        """Distinct optima that the starts converged to, best first, each with the number of starts that reached it.
+
+        Optima of equal objective (components renamed, signs flipped) count as one. Starts that were given up early or
+        did not converge are in none.
+        """
+        if self.problem is None or self.ends is None:
+            return (Optimum(self.objective, self.params, 1),)
+        with self._computing():
+            form, prepared = self.problem.form, self.problem.prepared
+            return optima(form, prepared, self.ends, self.starts, self.gradient is not None)
 
     def _params(self) -> Any:
         return jax.tree.map(lambda a: jnp.asarray(a, dtype=self.dtype), self.params)

@@ -31,10 +31,26 @@ def summary(fit: Fit) -> str:
     if fit.compression is not None and fit.compression.rank is not None:
         lines.append(f"  {fit.compression}")
     lines.extend(f"  note: {note}" for note in (*fit.notes, *reasons))
+    lines.extend(_optima_lines(fit))
     size = sum(np.size(a) for a in jax.tree.leaves(fit.params))
     lines.append("")
     lines.extend(parameter_lines(fit, errors) if errors is None or size > LISTED else table_lines(fit, errors))
     return "\n".join(lines)
+
+
+def _optima_lines(fit: Fit) -> list[str]:
+    """The distinct optima of several starts, a few of them."""
+    if len(fit.starts) < 2 or fit.ends is None:
+        return []
+    found = fit.optima
+    count = "1 optimum" if len(found) == 1 else f"{len(found)} optima"
+    lines = [f"{count} found by {len(fit.starts)} starts"]
+    for optimum in found[:5]:
+        starts = "1 start" if optimum.starts == 1 else f"{optimum.starts} starts"
+        lines.append(
+            f"  {optimum.objective:.6f} by {starts}" + (f", spurious: {optimum.spurious}" * bool(optimum.spurious))
+        )
+    return [*lines, f"  and {len(found) - 5} more"] if len(found) > 5 else lines
 
 
 def table_lines(fit: Fit, errors: Any) -> list[str]:
