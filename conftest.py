@@ -1,7 +1,9 @@
 """What every test and doctest runs in: one BLAS thread, a compilation cache shared by runs, no display."""
 
+import gc
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +46,20 @@ def doctest_names(request: pytest.FixtureRequest) -> None:
 
     names: dict[str, Any] = request.getfixturevalue("doctest_namespace")
     names.update(lem=lem, jax=jax, jnp=jnp, np=np)
+
+
+#: Memory maps of the process above which compiled functions are let go; Linux allows 65,530, and LLVM code that cannot
+#: be mapped is a crash.
+MOST_MAPS = 15_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_compiled_code() -> Iterator[None]:
+    """Free what earlier files compiled before its memory maps run out."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_text().splitlines()) > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
