@@ -144,10 +144,13 @@ def find_basis(
     values, pairs_u, pairs_node = values[keep], pairs_u[keep], pairs_node[keep]
     rank, gap = numerical_rank(values, rng)
     m, b = values.shape
+    if possible is not None and not possible.any():
+        raise Refused("log p(x, z) is -inf for every row and every z: check the density")
     if rank == 0:
         raise Refused("log p(x, z) is zero for all drawn params: nothing to estimate")
     if gap < REQUIRED_GAP or rank > 0.6 * m:
-        raise NoGap(f"log p(x, z) does not separate: its table has no spectral gap up to rank {min(m, b)}")
+        nearly = f", or needs a statistic for nearly each of {b} distinct rows" if b <= m else ""
+        raise NoGap(f"log p(x, z) does not separate{nearly}: its table has no spectral gap up to rank {min(m, b)}")
     if rank > 0.5 * b:
         raise NoGap(f"rank {rank} of {b} distinct rows: anchors would save nothing")
     # Anchors: the observations that span the columns; probes: the (params, z) pairs that tell anchors apart best.
@@ -185,7 +188,10 @@ def structural(model: Model, nodes: np.ndarray, rows: Any, u: np.ndarray) -> np.
     if not impossible.any():
         return None
     if not np.array_equal(impossible.all(axis=0), impossible.any(axis=0)):
-        raise Refused("log p(x, z) is -inf at some params and finite at others: its support depends on the params")
+        raise Refused(
+            "log p(x, z) is -inf at some params and finite at others: its support depends on the params, "
+            "or it underflows"
+        )
     return ~impossible[0].T
 
 

@@ -8,7 +8,9 @@ import pytest
 from sufficiency import densities
 
 import latentem as lem
+from latentem.sufficiency.compression import latent_nodes
 from latentem.sufficiency.duplicates import collapse
+from latentem.sufficiency.tabulate import table
 
 #: Free vectors this test draws, at two scales.
 FRESH = 4
@@ -20,29 +22,18 @@ def rows_of(data: Any) -> Any:
     return host if collapsed is None else collapsed.observations
 
 
-def tabulated(model: lem.Model, u: np.ndarray, rows: Any) -> np.ndarray:
-    """log p(x_b, z_k | params of u_a), (A, K, B)."""
-    nodes = model.latent.nodes()
-    assert nodes is not None
-
-    @jax.jit
-    def of(u: Any, z: Any, rows: Any) -> Any:
-        at = jax.vmap(model.complete_log_likelihood, (None, 0, None))
-        return jax.vmap(lambda v: jax.vmap(lambda w: at(model.space.constrain(v), rows, w), out_axes=0)(z))(u)
-
-    with jax.enable_x64(True):
-        return np.asarray(of(u, nodes[0], jax.tree.map(jax.numpy.asarray, rows)))
-
-
 def error_at(model: lem.Model, found: lem.Compression, rows: Any, u: np.ndarray) -> float:
     """Largest error of log p rebuilt from anchors and coordinates, relative to the largest |log p| of a (params, z)."""
-    count = jax.tree.leaves(rows)[0].shape[0]
-    together = jax.tree.map(lambda a, b: np.concatenate([a, b]), rows, found.anchors)
-    values = tabulated(model, u, together)
-    values = np.where(values == -np.inf, 0.0, values)  # impossible latent values are masked
-    truth, at_anchors = values[..., :count], values[..., count:]
-    error = np.abs(truth - at_anchors @ found.coordinates.T).max(axis=2)
-    return float(np.max(error / np.abs(truth).max(axis=2)))
+    nodes = latent_nodes(model, rows)
+    assert nodes is not None
+    z = np.tile(nodes, len(u))
+    u = np.repeat(u, len(nodes), axis=0)
+    with jax.enable_x64(True):
+        truth, at_anchors = table(model, u, z, rows), table(model, u, z, found.anchors)
+    # Impossible latent values are masked.
+    truth, at_anchors = (np.where(v == -np.inf, 0.0, v) for v in (truth, at_anchors))
+    error = np.abs(truth - at_anchors @ found.coordinates.T).max(axis=1)
+    return float(np.max(error / np.abs(truth).max(axis=1)))
 
 
 def test_the_table_is_as_long_as_promised() -> None:

@@ -104,38 +104,3 @@ def test_same_path_as_on_all_rows(name: str) -> None:
     np.testing.assert_allclose(on_anchors.log_likelihood, on_rows.log_likelihood, rtol=1e-9)
     for a, b in zip(jax.tree.leaves(on_anchors.params), jax.tree.leaves(on_rows.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
-
-
-def from_data(key: Any, x: Any, weights: Any) -> Any:
-    centre, spread = jnp.mean(x), jnp.std(x)
-    return {
-        "weight": jnp.full(2, 0.5),
-        "mean": centre + spread * jnp.array([-1.0, 1.0]),
-        "sd": jnp.full(2, spread),
-    }
-
-
-drawn = lem.Model(
-    gaussian_mixture,
-    lem.Finite(2),
-    {"weight": lem.simplex(2), "mean": lem.real(2), "sd": lem.positive(2)},
-    initial=from_data,
-)
-
-
-def test_data_far_from_the_origin_lose_nothing() -> None:
-    x = np.repeat(CASES["gaussian mixture"].data, 4) + 0.01 * np.random.default_rng(1).standard_normal(2400)
-    here = lem.fit(drawn, x, key=jax.random.key(0))
-    far = lem.fit(drawn, x + 1000, key=jax.random.key(0))
-    start = {"weight": [0.5, 0.5], "mean": [999.0, 1002.0], "sd": [1.0, 1.0]}
-    told = lem.fit(drawn, x + 1000, initial=start)
-    assert here.compression is not None and here.compression.verdict and not here.notes
-    # Anchors found around the origin are good to a few digits there, and chosen anew at the params reached.
-    assert far.compression is not None and far.compression.verdict
-    assert far.notes == ("anchors lost digits at the params reached; new ones were chosen there",)
-    # Around the start that was given they are good from the beginning.
-    assert told.compression is not None and told.compression.verdict and not told.notes
-    for fit in (far, told):
-        assert fit.status is lem.Status.converged
-        np.testing.assert_allclose(fit.log_likelihood, here.log_likelihood, rtol=1e-9)
-        np.testing.assert_allclose(np.sort(fit.params["mean"]) - 1000, np.sort(here.params["mean"]), atol=1e-6)
