@@ -78,6 +78,7 @@ def test_parameters_of_old_faithful_are_mclusts() -> None:
     np.testing.assert_allclose(found.params["components"]["mean"][order], means, rtol=2e-5)
 
 
+@slow
 @pytest.mark.parametrize(
     # mixtools 2.0.0 normalmixEM; Benaglia et al. (2009), JSS 32(6), prints -1034.002.
     ("covariance", "log_likelihood", "deviations"),
