@@ -39,8 +39,8 @@ from latentem.model import ClosedForm, Model, Separable
 from latentem.mstep import Gradient, Newton
 from latentem.online import polynomial_decay
 from latentem.result import Fit, load
-from latentem.solve import solve
 from latentem.selection import Selection, likelihood_ratio_test, select
+from latentem.solve import solve
 from latentem.status import Status
 from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check

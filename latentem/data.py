@@ -92,9 +92,7 @@ def arrays(observations: Any) -> PyTree:
     return map_in_order(convert, observations)
 
 
-def as_matrix(
-    observations: Any, columns: Sequence[str | int] | None = None
-) -> Float[Array | np.ndarray, "N D"]:
+def as_matrix(observations: Any, columns: Sequence[str | int] | None = None) -> Float[Array | np.ndarray, "N D"]:
     """Observations as one matrix of real numbers.
 
     Args:
@@ -173,16 +171,12 @@ def _array(name: str, leaf: Any) -> Any:
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError(
-            f"{name} is a list whose rows differ in length: expected rows of one shape"
-        ) from None
+        raise ValueError(f"{name} is a list whose rows differ in length: expected rows of one shape") from None
     real = jax.numpy.issubdtype(array.dtype, np.floating) or array.dtype.kind in "biu"
     if not real:
         kind = {"U": "text", "S": "text", "T": "text", "O": "objects", "c": "complex numbers", "M": "dates"}
         told = f"{name} holds {kind.get(array.dtype.kind, f'entries of type {array.dtype}')}"
-        raise TypeError(
-            f"{told}: expected real numbers; write categories as 0, 1, ... and missing entries as nan"
-        )
+        raise TypeError(f"{told}: expected real numbers; write categories as 0, 1, ... and missing entries as nan")
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar: expected an array with one row per observation")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
@@ -218,9 +212,7 @@ def _refuse_infinite(name: str, array: Any) -> None:
             row, *rest = (int(i) for i in np.argwhere(infinite)[0])
             place = ", ".join(str(i) for i in (start + row, *rest))
             told = f"{name}[{place}] = {float(block[(row, *rest)])}"
-            raise ValueError(
-                f"{told}: expected finite numbers; remove the row, or write nan if it is missing"
-            )
+            raise ValueError(f"{told}: expected finite numbers; remove the row, or write nan if it is missing")
 
 
 def _weights(weights: Any, n: int) -> Float[np.ndarray, " N"]:
@@ -234,18 +226,14 @@ def _weights(weights: Any, n: int) -> Float[np.ndarray, " N"]:
     if array.dtype.kind not in "biuf" and not jax.numpy.issubdtype(array.dtype, np.floating):
         raise TypeError(f"weights hold entries of type {array.dtype}: expected {n} numbers, one for each row")
     if array.shape != (n,):
-        raise ValueError(
-            f"weights have shape {array.shape}: expected ({n},), one for each row of the observations"
-        )
+        raise ValueError(f"weights have shape {array.shape}: expected ({n},), one for each row of the observations")
     array = array.astype(np.float64, copy=False)
     for start, block in _blocks(array):
         wrong = ~((block >= 0) & np.isfinite(block))
         if wrong.any():
             row = int(np.argmax(wrong))
             told = f"weights[{start + row}] = {float(block[row])}"
-            raise ValueError(
-                f"{told}: expected finite numbers of at least 0; weigh a row by 0 to leave it out"
-            )
+            raise ValueError(f"{told}: expected finite numbers of at least 0; weigh a row by 0 to leave it out")
     if not array.any():
         raise ValueError("weights are all 0: expected at least one above 0")
     return array

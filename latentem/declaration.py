@@ -14,16 +14,14 @@ from latentem.model import Model
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
-    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as a
-    dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
+    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as
+    a dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
 
     Raises:
         TypeError: `model` is neither a Model nor a ready model.
     """
     if not hasattr(model, "declare"):
-        raise TypeError(
-            f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)"
-        )
+        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
     declared, observations = model.declare(data)
     return (declared if isinstance(declared, Model) else declared.model()), observations
 
@@ -53,7 +51,8 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
         )
     if out.shape != ():
         raise ValueError(
-            f"complete_log_likelihood returned an array of shape {out.shape}: expected a scalar for ONE observation x and "
+            f"complete_log_likelihood returned an array of shape {out.shape}: expected a scalar for ONE observation "
+            f"x and "
             "ONE latent value z; sum over the parts of x"
         )
     if not jnp.issubdtype(out.dtype, jnp.floating):
@@ -75,12 +74,14 @@ def check_quadratic(model: Model, params: Any, rows: Any) -> None:
     here, there = (np.asarray(h) for h in _hessians(model, params, first))
     if np.any(np.linalg.eigvalsh(here) >= 0) or not np.all(np.isfinite(here)):
         raise ValueError(
-            "Continuous(method='hessian'): log p(x, z) has no maximum in z at the initial params: check that it includes "
+            "Continuous(method='hessian'): log p(x, z) has no maximum in z at the initial params: check that it "
+            "includes "
             "log p(z), or use method='grid'"
         )
     if not np.allclose(here, there, rtol=1e-4, atol=1e-6 * np.max(np.abs(here))):
         raise ValueError(
-            "Continuous(method='hessian'): log p(x, z) is not quadratic in z (its Hessian changes with z): use method='grid' "
+            "Continuous(method='hessian'): log p(x, z) is not quadratic in z (its Hessian changes with z): use "
+            "method='grid' "
             "or 'hermite', or lem.Given(posterior)"
         )
 

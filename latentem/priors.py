@@ -216,18 +216,14 @@ class InverseWishart(Prior):
         matrix = np.atleast_2d(scale) if scale.ndim in (0, 2) else np.zeros((0, 1))
         square = matrix.shape[0] == matrix.shape[1]
         if not (square and np.allclose(matrix, matrix.T, 1e-9, 0) and np.linalg.eigvalsh(matrix)[0] > 0):
-            raise ValueError(
-                f"{label}: expected a symmetric positive definite matrix, or a positive number, as scale"
-            )
+            raise ValueError(f"{label}: expected a symmetric positive definite matrix, or a positive number, as scale")
         self._check_df(len(matrix))
 
     def log_prob(self, value: ArrayLike) -> Float[Array, ""]:
         x = _as_float(value)
         d, scale = x.shape[-1], np.asarray(self.scale)
         if x.ndim < 2 or x.shape[-2] != d or scale.shape not in ((), (d, d)):
-            raise ValueError(
-                f"{self}: expected square matrices of its size, got a parameter of shape {x.shape}"
-            )
+            raise ValueError(f"{self}: expected square matrices of its size, got a parameter of shape {x.shape}")
         self._check_df(d)
         psi = jnp.asarray(scale if scale.ndim else scale * np.eye(d), x.dtype)
         eye = jnp.eye(d, dtype=x.dtype)
@@ -248,9 +244,7 @@ class InverseWishart(Prior):
 
     def _check_df(self, d: int) -> None:
         if self.df <= d - 1:
-            raise ValueError(
-                f"InverseWishart(df={self.df!r}) of {d} by {d} matrices: expected df above {d - 1}"
-            )
+            raise ValueError(f"InverseWishart(df={self.df!r}) of {d} by {d} matrices: expected df above {d - 1}")
 
 
 class Space(Protocol):
@@ -323,9 +317,7 @@ def _walk(prior: Any, path: Path) -> Iterator[tuple[Path, Prior | Callable[[Any]
     elif isinstance(prior, Prior) or (callable(prior) and not isinstance(prior, type)):
         yield path, prior
     elif prior is not None:
-        expected = (
-            "expected a prior such as priors.Gamma(2.0, 1.0), a function returning a log density, or a dict"
-        )
+        expected = "expected a prior such as priors.Gamma(2.0, 1.0), a function returning a log density, or a dict"
         raise TypeError(f"{_named(path)} = {reprlib.repr(prior)}: {expected}")
 
 
@@ -364,9 +356,7 @@ def _power(x: Array, exponent: Array) -> Array:
     """Return log(x ** exponent) for x >= 0, with 0 ** 0 = 1; whatever is finite below 0."""
     positive = x > 0
     at_zero = jnp.where(exponent == 0, 0.0, -jnp.sign(exponent) * jnp.inf)
-    return jnp.where(
-        positive, exponent * jnp.log(jnp.where(positive, x, 1.0)), jnp.where(x == 0, at_zero, 0.0)
-    )
+    return jnp.where(positive, exponent * jnp.log(jnp.where(positive, x, 1.0)), jnp.where(x == 0, at_zero, 0.0))
 
 
 def _log_normal_density(x: Array, mean: Array, sd: Array) -> Array:

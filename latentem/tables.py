@@ -42,9 +42,7 @@ def columns_of(table: Any, name: str = "table") -> dict[str, np.ndarray]:
         frame: Any = nw.from_native(table, eager_only=True)
     except TypeError:
         kind = f"{type(table).__module__.partition('.')[0]} {type(table).__name__}"
-        raise TypeError(
-            f"{name} is a {kind}: expected a table held in memory (collect a lazy one first)"
-        ) from None
+        raise TypeError(f"{name} is a {kind}: expected a table held in memory (collect a lazy one first)") from None
     columns = {}
     for column in frame.columns:
         series = frame[column]

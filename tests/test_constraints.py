@@ -182,9 +182,7 @@ def numpyro_correlation(u):
     below = transforms.CorrCholeskyTransform()
     factor = below(u)
     value = CORRELATION_OF_FACTOR.inv(factor)
-    log_det = below.log_abs_det_jacobian(u, factor) - CORRELATION_OF_FACTOR.log_abs_det_jacobian(
-        value, factor
-    )
+    log_det = below.log_abs_det_jacobian(u, factor) - CORRELATION_OF_FACTOR.log_abs_det_jacobian(value, factor)
     return value, log_det
 
 
@@ -202,9 +200,7 @@ NUMPYRO = {
     "unit": (unit(3), numpyro_of(transforms.SigmoidTransform())),
     "interval": (
         interval(-3.0, 7.0, 3),
-        numpyro_of(
-            transforms.ComposeTransform([transforms.SigmoidTransform(), transforms.AffineTransform(-3, 10)])
-        ),
+        numpyro_of(transforms.ComposeTransform([transforms.SigmoidTransform(), transforms.AffineTransform(-3, 10)])),
     ),
     "ordered": (ordered(4), numpyro_of(transforms.OrderedTransform())),
     "covariance": (covariance(3), numpyro_covariance),
@@ -233,20 +229,14 @@ def test_simplex_is_softmax_with_a_last_logit_of_zero(x64):
 @every_single
 def test_batch_is_independent_copies(constraint, x64):
     many = constraint.batched(2, 1)
-    assert (
-        many.shape == (2, 1, *constraint.shape) and len(many.free_indices) == many.size == 2 * constraint.size
-    )
+    assert many.shape == (2, 1, *constraint.shape) and len(many.free_indices) == many.size == 2 * constraint.size
     u = points(constraint, 2)
     together, alone = at_free(many, u.ravel()), [at_free(constraint, row) for row in u]
     assert together["contains"] and together["edge"].shape == many.shape
     for name in ("value", "back"):
         expected = np.stack([found[name] for found in alone])
-        np.testing.assert_allclose(
-            np.reshape(together[name], expected.shape), expected, rtol=1e-9, atol=1e-10
-        )
-    np.testing.assert_allclose(
-        together["log_det"], sum(float(found["log_det"]) for found in alone), rtol=1e-12
-    )
+        np.testing.assert_allclose(np.reshape(together[name], expected.shape), expected, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(together["log_det"], sum(float(found["log_det"]) for found in alone), rtol=1e-12)
     assert not together["contains a NaN"]
 
 
@@ -402,9 +392,7 @@ def test_moved_inside_is_really_inside(dtype, x64):
     def back(constraint, value):
         return np.asarray(at_value(constraint, np.array(value, dtype))["back"])
 
-    assert np.all(back(positive(3), [0.0, 0.0, 0.0]) > 0) and np.all(
-        np.isfinite(back(positive(3), [np.inf] * 3))
-    )
+    assert np.all(back(positive(3), [0.0, 0.0, 0.0]) > 0) and np.all(np.isfinite(back(positive(3), [np.inf] * 3)))
     ends = back(unit(4), [0.0, 1.0, 0.0, 1.0])
     assert np.all(ends > 0) and np.all(ends < 1)
     for corner in np.eye(3):
@@ -501,9 +489,7 @@ def space() -> ParameterSpace:
 
 
 def test_space_names_and_sizes(space):
-    assert space == ParameterSpace.of(TREE) == ParameterSpace.of(space) and hash(space) == hash(
-        ParameterSpace.of(TREE)
-    )
+    assert space == ParameterSpace.of(TREE) == ParameterSpace.of(space) and hash(space) == hash(ParameterSpace.of(TREE))
     assert space.tree == TREE
     assert space.size == 8 == len(space.free_names)
     assert space.names == (
@@ -565,9 +551,7 @@ def test_check_gives_new_float64_numpy_arrays(space):
     checked = space.check(given)
     assert all(type(leaf) is np.ndarray and leaf.dtype == np.float64 for leaf in jax.tree.leaves(checked))
     again = space.check(checked)
-    assert again["weight"] is not checked["weight"] and not np.shares_memory(
-        again["weight"], checked["weight"]
-    )
+    assert again["weight"] is not checked["weight"] and not np.shares_memory(again["weight"], checked["weight"])
     assert not jax.config.read("jax_enable_x64")
 
 
@@ -652,7 +636,5 @@ def test_with_fixed_puts_values_back():
 def test_strict_promotion(constraint, x64):
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         for dtype in (jnp.float32, jnp.float64):
-            found = jax.eval_shape(
-                partial(at_free.__wrapped__, constraint), jnp.zeros(constraint.size, dtype)
-            )
+            found = jax.eval_shape(partial(at_free.__wrapped__, constraint), jnp.zeros(constraint.size, dtype))
             assert {found[name].dtype for name in ("value", "back", "log_det")} == {jnp.dtype(dtype)}

@@ -98,9 +98,7 @@ NULLS = {"x": [1, None, 3], "flag": [True, False, None]}
 @pytest.mark.parametrize(
     "table",
     [
-        pd.DataFrame(
-            {"x": pd.array([1, None, 3], "Int64"), "flag": pd.array([True, False, None], "boolean")}
-        ),
+        pd.DataFrame({"x": pd.array([1, None, 3], "Int64"), "flag": pd.array([True, False, None], "boolean")}),
         pl.DataFrame(NULLS),
         pa.table(NULLS),
     ],
@@ -258,7 +256,5 @@ def test_cast_touches_real_numbers_only(x64: None) -> None:
 
 
 def test_cast_refuses_what_does_not_fit() -> None:
-    with pytest.raises(
-        ValueError, match=r"observations\['x'\] holds numbers above 3.403e\+38, the largest float32"
-    ):
+    with pytest.raises(ValueError, match=r"observations\['x'\] holds numbers above 3.403e\+38, the largest float32"):
         data.cast({"x": np.array([1e300])}, "float32")

@@ -56,9 +56,7 @@ def test_frequencies_add_up(name: str) -> None:
 
 def test_means_of_old_faithful() -> None:
     # Old Faithful's column means as statistics packages print them.
-    np.testing.assert_allclose(
-        datasets.old_faithful().matrix().mean(axis=0), [3.487783, 70.897059], atol=5e-7
-    )
+    np.testing.assert_allclose(datasets.old_faithful().matrix().mean(axis=0), [3.487783, 70.897059], atol=5e-7)
 
 
 def test_means_of_iris() -> None:
@@ -81,9 +79,7 @@ def test_columns_are_attributes_and_new_at_each_call() -> None:
     assert datasets.nile().volume[0] == 1120.0
     assert repr(nile) == "Dataset(nile: 100 rows of year, volume)"
     assert "volume" in dir(nile)
-    with pytest.raises(
-        AttributeError, match="'depth' is no column of this data set: choose one of year, volume"
-    ):
+    with pytest.raises(AttributeError, match="'depth' is no column of this data set: choose one of year, volume"):
         _ = nile.depth
 
 
@@ -96,9 +92,7 @@ def test_matrix_names_what_is_wrong() -> None:
 
 
 def test_unknown_data_set() -> None:
-    with pytest.raises(
-        AttributeError, match="no data set is called 'titanic': choose one of Dataset, abo_blood"
-    ):
+    with pytest.raises(AttributeError, match="no data set is called 'titanic': choose one of Dataset, abo_blood"):
         _ = datasets.titanic
 
 

@@ -115,9 +115,7 @@ def test_array_arguments_broadcast_to_the_parameter(x64):
     found = Gamma([2.0, 5.0], 3.0).log_prob(x)
     np.testing.assert_allclose(found, np.sum(st.gamma([2.0, 5.0], scale=1 / 3).logpdf(x)), rtol=1e-12)
     found = Normal(np.arange(3.0)[:, None], [1.0, 2.0]).log_prob(x)
-    np.testing.assert_allclose(
-        found, np.sum(st.norm(np.arange(3.0)[:, None], [1.0, 2.0]).logpdf(x)), rtol=1e-12
-    )
+    np.testing.assert_allclose(found, np.sum(st.norm(np.arange(3.0)[:, None], [1.0, 2.0]).logpdf(x)), rtol=1e-12)
     rows = np.array([[0.2, 0.8], [0.5, 0.5]])
     found = Dirichlet([[2.0, 1.0], [3.0, 4.0]]).log_prob(rows)
     expected = st.dirichlet([2.0, 1.0]).logpdf(rows[0]) + st.dirichlet([3.0, 4.0]).logpdf(rows[1])
@@ -226,9 +224,7 @@ def test_bad_arguments(make, message):
 
 # --- the joint prior
 
-SPACE = ParameterSpace.of(
-    {"weight": simplex(2), "components": {"mean": real((2, 1)), "covariance": covariance(1, 2)}}
-)
+SPACE = ParameterSpace.of({"weight": simplex(2), "components": {"mean": real((2, 1)), "covariance": covariance(1, 2)}})
 PARAMS = {
     "weight": np.array([0.25, 0.75]),
     "components": {"mean": np.array([[0.0], [1.0]]), "covariance": np.array([[[1.0]], [[2.0]]])},
@@ -276,9 +272,7 @@ def test_joint_of_parameters_in_lists():
 
 
 def test_joint_of_a_single_parameter():
-    np.testing.assert_allclose(
-        Joint.of(Gamma(1, 1), ParameterSpace.of(positive())).log_prob(2.0), -2.0, rtol=1e-6
-    )
+    np.testing.assert_allclose(Joint.of(Gamma(1, 1), ParameterSpace.of(positive())).log_prob(2.0), -2.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -331,9 +325,5 @@ def test_bad_joints(prior, error, message):
 
 
 def test_every_prior_is_tested():
-    public = {
-        value
-        for value in vars(priors).values()
-        if isinstance(value, type) and issubclass(value, priors.Prior)
-    }
+    public = {value for value in vars(priors).values() if isinstance(value, type) and issubclass(value, priors.Prior)}
     assert public - {priors.Prior} == {type(case[0]) for case in CASES.values()}

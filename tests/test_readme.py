@@ -15,9 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(
-    r"^```(\w+)[^\n]*\n(.*?)^```[ \t]*$(?:\n\s*^```text\n(.*?)^```[ \t]*$)?", re.MULTILINE | re.DOTALL
-)
+FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```[ \t]*$(?:\n\s*^```text\n(.*?)^```[ \t]*$)?", re.MULTILINE | re.DOTALL)
 PRELUDE = """
 import jax
 import jax.numpy as jnp

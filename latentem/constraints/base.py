@@ -164,9 +164,7 @@ def as_shape(value: int | Sequence[int], name: str) -> Shape:
         axes = tuple(value) if isinstance(value, Sequence) else (value,)
         return tuple(as_count(axis, name) for axis in axes)
     except ValueError:
-        raise ValueError(
-            f"{name} = {value!r}: expected a whole number or a tuple of them, none negative"
-        ) from None
+        raise ValueError(f"{name} = {value!r}: expected a whole number or a tuple of them, none negative") from None
 
 
 def tolerance(dtype: np.dtype) -> float:

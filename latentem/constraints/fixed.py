@@ -50,9 +50,7 @@ class Fixed(Constraint):
         v = as_float(value)
         target = self.value.astype(v.dtype)
         # The equality serves infinities, whose difference is NaN.
-        near = jnp.abs(v - target) <= np.where(np.isfinite(target), 1e-12 * np.abs(target), -1.0).astype(
-            v.dtype
-        )
+        near = jnp.abs(v - target) <= np.where(np.isfinite(target), 1e-12 * np.abs(target), -1.0).astype(v.dtype)
         return jnp.all((v == target) | near)
 
     def boundary(self, value: ArrayLike) -> Mask:

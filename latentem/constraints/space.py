@@ -154,9 +154,7 @@ class ParameterSpace:
     def _split(self, u: Array) -> list[tuple[Constraint, Array]]:
         u = as_float(u)
         if u.shape != (self.size,):
-            raise ValueError(
-                f"u of shape {u.shape}: expected the {self.size} free parameters, shape ({self.size},)"
-            )
+            raise ValueError(f"u of shape {u.shape}: expected the {self.size} free parameters, shape ({self.size},)")
         ends = list(accumulate(c.size for c in self.constraints))
         return [(c, u[end - c.size : end]) for c, end in zip(self.constraints, ends, strict=True)]
 
@@ -183,17 +181,13 @@ def _check_structure(template: Any, params: Any, label: str) -> None:
     """Raise a one-line ValueError at the first place where `params` lacks the entries of `template`."""
     if isinstance(template, Mapping):
         if not isinstance(params, Mapping):
-            raise ValueError(
-                f"{label} = {reprlib.repr(params)}: expected a dict with the entries {_listed(template)}"
-            )
+            raise ValueError(f"{label} = {reprlib.repr(params)}: expected a dict with the entries {_listed(template)}")
         for word, names in (
             ("missing", template.keys() - params.keys()),
             ("unknown", params.keys() - template.keys()),
         ):
             if names:
-                raise ValueError(
-                    f"{label}: {word} entry {_listed(names)}; expected the entries {_listed(template)}"
-                )
+                raise ValueError(f"{label}: {word} entry {_listed(names)}; expected the entries {_listed(template)}")
         children = [(key, template[key], params[key]) for key in template]
     elif isinstance(template, (list, tuple)):
         if not isinstance(params, type(template)) or len(params) != len(template):

@@ -4,8 +4,7 @@ from latentem.datasets.dataset import Columns, published
 
 
 @published(
-    "Zucchini, W. and MacDonald, I. L. (2009). Hidden Markov Models for Time Series. Chapman and "
-    "Hall, table 1.1."
+    "Zucchini, W. and MacDonald, I. L. (2009). Hidden Markov Models for Time Series. Chapman and Hall, table 1.1."
 )
 def earthquakes() -> Columns:
     """Major earthquakes of the world in each year, 1900-2006.

@@ -4,8 +4,7 @@ from latentem.datasets.dataset import Columns, published
 
 
 @published(
-    "Thisted, R. A. (1988). Elements of Statistical Computing: Numerical Computation. Chapman and "
-    "Hall, page 178."
+    "Thisted, R. A. (1988). Elements of Statistical Computing: Numerical Computation. Chapman and Hall, page 178."
 )
 def widows() -> Columns:
     """Children of 4,075 widows entitled to a pension.
