@@ -174,7 +174,8 @@ class SQUAREM(Method):
                 jnp.where(sound, jnp.maximum(at_once, at_tried), at_once),
                 jnp.linalg.norm(jnp.where(sound, new - tried, q)),
                 jnp.where(ended, 2, 3).astype(jnp.int32),
-                # Only plain steps tell whether an M-step climbs: far out, rounding of a simplex is blown up with the step.
+                # Only plain steps tell whether an M-step climbs: far out, rounding of a simplex is blown up with
+                # the step.
                 jnp.maximum(at_start - at_once, 0.0),
                 ~good,
             )
