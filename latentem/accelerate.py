@@ -192,6 +192,17 @@ class SQUAREM(Method):
 
 
 class AndersonState(NamedTuple):
+    """What Anderson acceleration carries.
+
+    Args:
+        theta: the current point.
+        residuals, images: (window, D), EM steps and EM images of past points, the newest last.
+        stored: how many of those rows are filled.
+        damping: the ridge.
+        objective: at the last point that was kept.
+        safe: its EM image, to go back to.
+    """
+
     theta: Vector
     residuals: Float[Array, "window D"]
     images: Float[Array, "window D"]
@@ -207,7 +218,7 @@ class Anderson(Method):
     (Henderson and Varadhan 2019, JCGS 28).
 
     Args:
-        window: how many past steps are combined.
+        window: how many past steps are combined with the newest; a refused point clears them.
         damping: initial ridge on the least-squares problem, relative to its largest singular value squared.
         slack: how much the objective may fall at an extrapolated point, in nats.
     """
@@ -232,42 +243,30 @@ class Anderson(Method):
         eps = jnp.finfo(image.dtype).eps
         usable = jnp.isfinite(here) & jnp.all(jnp.isfinite(image))
         good = usable & (here >= state.objective - self.slack - 8 * eps * jnp.abs(state.objective))
-        # A refused extrapolation goes back to the last plain EM image, whose objective cannot be lower.
-        theta = jnp.where(good, state.theta, state.safe)
         residual = jnp.where(good, image - state.theta, 0.0)
-        keep = good & (state.stored < self.window)
-        row = jnp.arange(self.window)[:, None] == state.stored % self.window
-        residuals = jnp.where(good & row, residual, jnp.where(good, state.residuals, 0.0))
-        images = jnp.where(good & row, image, jnp.where(good, state.images, 0.0))
-        stored = jnp.where(good, state.stored + 1, 0)
-        damping = jnp.where(good, state.damping * 0.5, jnp.minimum(state.damping * 8.0, 1.0))
-        proposal = self._combine(residuals, images, residual, image, stored, damping)
-        fine = good & (stored > 1) & jnp.all(jnp.isfinite(proposal)) & em.contains(proposal)
-        # A full window restarts from the newest pair, so that stale differences do not linger.
-        full = stored >= self.window
-        del keep
-        new = jnp.where(fine, proposal, jnp.where(good, image, theta))
+        image = jnp.where(good, image, state.safe)
+        proposal = self._combine(state, residual, image)
+        fine = good & (state.stored > 0) & jnp.all(jnp.isfinite(proposal)) & em.contains(proposal)
         next_state = AndersonState(
-            new,
-            jnp.where(full, 0.0, residuals),
-            jnp.where(full, 0.0, images),
-            jnp.where(full, 0, stored),
-            damping,
+            # A refused extrapolation goes back to the last plain EM image, whose objective cannot be lower.
+            jnp.where(fine, proposal, image),
+            jnp.where(good, jnp.concatenate([state.residuals[1:], residual[None]]), 0.0),
+            jnp.where(good, jnp.concatenate([state.images[1:], image[None]]), 0.0),
+            jnp.where(good, jnp.minimum(state.stored + 1, self.window), 0),
+            jnp.where(good, state.damping * 0.5, jnp.minimum(state.damping * 8.0, 1.0)),
             jnp.where(good, here, state.objective),
-            jnp.where(good, image, state.safe),
+            image,
         )
         step = jnp.where(good, jnp.linalg.norm(residual), jnp.inf)
         info = StepInfo(next_state.objective, step, jnp.ones((), jnp.int32), jnp.zeros_like(here), ~good)
         return next_state, info
 
-    def _combine(
-        self, residuals: Array, images: Array, residual: Vector, image: Vector, stored: Array, damping: Array
-    ) -> Vector:
-        """The damped least-squares combination of the stored images."""
-        live = (jnp.arange(self.window) < jnp.minimum(stored, self.window))[:, None]
-        df = jnp.where(live, residuals - residual, 0.0)
-        dg = jnp.where(live, images - image, 0.0)
+    def _combine(self, state: AndersonState, residual: Vector, image: Vector) -> Vector:
+        """The damped least-squares combination of the stored images with the newest."""
+        live = (jnp.arange(self.window) >= self.window - state.stored)[:, None]
+        df = jnp.where(live, state.residuals - residual, 0.0)
+        dg = jnp.where(live, state.images - image, 0.0)
         gram = df @ df.T
-        ridge = damping * jnp.maximum(jnp.trace(gram), 1e-300) + 1e-300
+        ridge = state.damping * jnp.maximum(jnp.trace(gram), 1e-300) + 1e-300
         weights = jnp.linalg.solve(gram + ridge * jnp.eye(self.window, dtype=gram.dtype), df @ residual)
         return image - weights @ dg

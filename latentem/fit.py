@@ -48,6 +48,10 @@ REQUIRED_FINAL_ERROR = 1e-10
 #: A polish costs about P evaluations of the E-step per Newton step; it is done where that stays below this many cells.
 LARGEST_POLISH = 500
 POLISH_BUDGET = 2e9
+#: Tolerance of several starts where the best one is polished.
+LOOSE = 1e-7
+#: Iterations after which starts that lag behind are looked at.
+CHUNK_OF_STARTS = 12
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,14 @@ def fit(
         weights: (N,) frequency or sampling weights >= 0; equivalent to repeating rows.
         initial: params of the first start; drawn from the data or at random when left out.
         key: typed PRNG key for random starts.
-        starts: how many starts; they run as one vmapped program and the best is returned.
+        starts: how many starts; they run as one vmapped program and the best is returned. Once half have converged,
+            those that are projected to end more than 2 nats below the best are given up.
         method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`; "online" for online EM, where `data` is an
             iterable of batches (or a function that returns one).
         m_step: "auto", "closed", "newton", "gradient", `lem.Newton(...)` or `lem.Gradient(optimizer, steps)`.
         tolerance: a start has converged when one iteration changes the objective by less than
-            `tolerance * max(N, |objective|)`, N being the sum of the weights.
+            `tolerance * max(N, |objective|)`, N being the sum of the weights. Several starts stop at 1e-7 where the
+            best one is polished afterwards.
         step_tolerance: also stop when a plain EM step of the raveled params is shorter than this (Euclidean length).
         max_iterations: of each start.
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
@@ -210,8 +216,14 @@ def _maximize(
     """(where the best start ended, polished where it pays; the objective of every start)."""
     form, prepared = problem.form, problem.prepared
     setup = Start(form, resolve(options.m_step, form), options.method)
+    affordable = _polish_is_affordable(form, prepared) if options.polish is None else options.polish
+    several = jax.tree.leaves(params)[0].shape[0] > 1
+    # Newton finishes the best of several starts, so that EM need not bring every one of them to the last digit.
+    loose = (
+        options.tolerance if not (several and affordable) else max(options.tolerance, LOOSE) * (options.tolerance > 0)
+    )
     stop = Stopping(
-        jnp.asarray(options.tolerance, options.dtype),
+        jnp.asarray(loose, options.dtype),
         jnp.asarray(options.step_tolerance, options.dtype),
         jnp.asarray(0),
     )
@@ -224,7 +236,7 @@ def _maximize(
         options.exclude_degenerate,
     )
     outcome = replace(Outcome.of(run, best), notes=notes)
-    wanted = options.polish if options.polish is not None else _worth_polishing(form, prepared, outcome.status)
+    wanted = affordable and (options.polish is not None or outcome.status is Status.converged)
     # On a spike Newton would only climb on, without end; and it is not to climb onto one.
     if wanted and not reason:
         polished = _polished(outcome, form, prepared)
@@ -315,11 +327,12 @@ def _run(
     _, unravel = flatten_util.ravel_pytree(example)
     state = begin(setup, params)
     cells = prepared.weights.shape[0] * max(1, setup.form.model.space.size) * state.outcome.shape[0]
-    chunk = CHUNK_ITERATIONS if cells < 1e6 else 4
+    most = CHUNK_ITERATIONS if state.outcome.shape[0] == 1 else CHUNK_OF_STARTS
+    chunk = most if cells < 1e6 else 4
     done, traces, interrupted = 0, [], False
     try:
         while done < limit:
-            chunk = min(chunk, CHUNK_ITERATIONS, limit - done)
+            chunk = min(chunk, most, limit - done)
             before = time.perf_counter()
             state = advance(setup, state, example, prepared, stop._replace(iterations=jnp.asarray(chunk)))
             outcomes = np.asarray(state.outcome)
@@ -340,7 +353,7 @@ def _run(
             if len(traces) > 1:  # the first chunk was slow because it was compiled
                 # Come back to Python about three times a second, so that progress and Ctrl-C stay alive.
                 elapsed = max(time.perf_counter() - before, 1e-6)
-                chunk = int(np.clip(0.3 / elapsed * chunk, 1, CHUNK_ITERATIONS))
+                chunk = int(np.clip(0.3 / elapsed * chunk, 1, most))
     except KeyboardInterrupt:
         interrupted = True
     return Run(state, unravel, np.asarray(state.objective, dtype=np.float64), traces, interrupted)
@@ -388,12 +401,12 @@ class Outcome:
         )
 
 
-def _worth_polishing(form: Form, prepared: Prepared, status: Status) -> bool:
+def _polish_is_affordable(form: Form, prepared: Prepared) -> bool:
     size = form.model.space.size
     nodes = form.model.latent.nodes()
     cells = prepared.weights.shape[0] * (16 if nodes is None else len(nodes[1])) * float(size) ** 2
     hard = getattr(form.model.latent, "hard", False)
-    return status is Status.converged and not hard and 0 < size <= LARGEST_POLISH and cells <= POLISH_BUDGET
+    return not hard and 0 < size <= LARGEST_POLISH and cells <= POLISH_BUDGET
 
 
 def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
