@@ -153,8 +153,12 @@ class Fit:
                 f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these"
             )
         problem = self.problem
-        distinct = None if problem is None else Data(problem.distinct, np.asarray(problem.distinct_weights))
-        return Estimate(self.model, self.data, self.params, distinct)
+        if problem is None:
+            return Estimate(self.model, self.data, self.params)
+        distinct = Data(problem.distinct, np.asarray(problem.distinct_weights))
+        on_anchors = problem.compression.basis is not None and self.dtype == "float64"
+        anchored = (problem.form, problem.prepared) if on_anchors else None
+        return Estimate(self.model, self.data, self.params, distinct, anchored)
 
     def _maximum(self, what: str) -> Estimate:
         status = self.status
