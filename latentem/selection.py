@@ -212,7 +212,7 @@ def likelihood_ratio_test(
         small, large: Fits to the same data; `small` is nested in `large`.
         method: "chi2", Wilks' limit, which needs regular nesting; "bootstrap" (McLachlan 1987), which the number of
             components of a mixture needs: data are simulated from `small` and both models refitted, all replicates in
-                one program.
+            one program.
         key, replicates, starts: of the bootstrap; `starts` random starts of the large model per replicate, besides its
             fit.
 
