@@ -1,4 +1,5 @@
-"""Memory and time of the observed information of a two-parameter logistic model: 50 items, 10,000 people, 100 parameters.
+"""Memory and time of the observed information of a two-parameter logistic model: 50 items, 10,000 people, 100
+parameters.
 
 The (rows, nodes, parameters) array that a naive Hessian would keep is 10,000 x 61 x 100 x 8 bytes = 488 MB for one of
 its several factors; the information is computed in chunks of rows and blocks of columns instead.
@@ -10,12 +11,11 @@ import resource
 import time
 from typing import Any
 
-from timing import machine  # sets threads before JAX is imported
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
+from timing import machine  # sets threads before JAX is imported
 
 import latentem as lem
 from latentem.data import Data

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from statistics import median
 
-from timing import machine  # sets threads before JAX is imported
-
 import jax
 import numpy as np
+from timing import machine  # sets threads before JAX is imported
 
 import latentem as lem
 from latentem import datasets
@@ -28,7 +27,10 @@ if __name__ == "__main__":
     print(machine())
     rng = np.random.default_rng(0)
     simulated = np.concatenate([rng.normal(-3, 1, 1200), rng.normal(0, 0.5, 800), rng.normal(2.5, 1.2, 1000)])
-    for name, x in (("Old Faithful, waiting, N=272", datasets.old_faithful().waiting), ("simulated, N=3000", simulated)):
+    for name, x in (
+        ("Old Faithful, waiting, N=272", datasets.old_faithful().waiting),
+        ("simulated, N=3000", simulated),
+    ):
         cold = [seconds(x, starts, 0)[0] for starts in (1, STARTS)]
         one, many = [], []
         for seed in range(1, 8):
