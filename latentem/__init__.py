@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from latentem import families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.accelerating import accelerate
+from latentem.annealing import Annealing
 from latentem.bootstrap import Bootstrap, bootstrap
 from latentem.constraints import (
     ParameterSpace,
@@ -56,6 +57,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SQUAREM",
     "Anderson",
+    "Annealing",
     "Bootstrap",
     "ClosedForm",
     "Compression",

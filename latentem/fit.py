@@ -15,6 +15,7 @@ from jax import flatten_util
 from latentem import data as door
 from latentem import restarts
 from latentem.accelerate import SQUAREM, Method
+from latentem.annealing import Annealing, anneal
 from latentem.declaration import check_declaration, check_quadratic, declare
 from latentem.em import evaluate, row_log_prob
 from latentem.forms import Form, Prepared
@@ -86,6 +87,7 @@ def fit(
     max_iterations: int = 10_000,
     polish: bool | None = None,
     exclude_degenerate: bool = True,
+    annealing: Annealing | None = None,
     compress: Any = "auto",
     step_size: Callable[[int], float] | None = None,
     passes: int = 1,
@@ -114,6 +116,7 @@ def fit(
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
         exclude_degenerate: choose a spurious maximum (a covariance that collapsed, an empty component) only where every
             start ended in one; the status is then `boundary`.
+        annealing: `lem.Annealing()` leads the starts through deterministic annealing before EM.
         compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays;
             True insists and raises with the reason when it cannot; False evaluates the declaration on every row.
         step_size: of online EM, batch number -> step; `lem.polynomial_decay(0.6)` by default.
@@ -154,6 +157,8 @@ def fit(
     with jax.enable_x64(dtype == "float64"):
         problem = prepare(declared, read, dtype, compress, centre, closed=m_step in ("auto", "closed"))
         params = initial_params(problem, initial, key, starts, dtype)
+        if annealing is not None:
+            params = anneal(problem.form, resolve(m_step, problem.form), annealing, params, problem.prepared)
         check_quadratic(declared, jax.tree.map(lambda a: a[0], params), problem.distinct)
         with Progress(progress).of(declared.name) as line:
             try:
