@@ -49,8 +49,6 @@ REQUIRED_FINAL_ERROR = 1e-10
 #: A polish costs about P evaluations of the E-step per Newton step; it is done where that stays below this many cells.
 LARGEST_POLISH = 500
 POLISH_BUDGET = 2e9
-#: Tolerance of several starts where the best one is polished.
-LOOSE = 1e-7
 #: Iterations after which starts that lag behind are looked at.
 CHUNK_OF_STARTS = 12
 
@@ -109,8 +107,7 @@ def fit(
             iterable of batches (or a function that returns one).
         m_step: "auto", "closed", "newton", "gradient", `lem.Newton(...)` or `lem.Gradient(optimizer, steps)`.
         tolerance: a start has converged when one iteration changes the objective by less than
-            `tolerance * max(N, |objective|)`, N being the sum of the weights. Several starts stop at 1e-7 where the
-            best one is polished afterwards.
+            `tolerance * max(N, |objective|)`, N being the sum of the weights.
         step_tolerance: also stop when a plain EM step of the raveled params is shorter than this (Euclidean length).
         max_iterations: of each start.
         polish: finish with Newton on the observed-data objective, to rounding level. None: where its cost is small.
@@ -222,13 +219,8 @@ def _maximize(
     form, prepared = problem.form, problem.prepared
     setup = Start(form, resolve(options.m_step, form), options.method)
     affordable = _polish_is_affordable(form, prepared) if options.polish is None else options.polish
-    several = jax.tree.leaves(params)[0].shape[0] > 1
-    # Newton finishes the best of several starts, so that EM need not bring every one of them to the last digit.
-    loose = (
-        options.tolerance if not (several and affordable) else max(options.tolerance, LOOSE) * (options.tolerance > 0)
-    )
     stop = Stopping(
-        jnp.asarray(loose, options.dtype),
+        jnp.asarray(options.tolerance, options.dtype),
         jnp.asarray(options.step_tolerance, options.dtype),
         jnp.asarray(0),
     )
