@@ -178,7 +178,7 @@ class SeparableForm(Form):
         one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), prepared.rows)
         width = jax.eval_shape(self.separable.features, one, prepared.context).shape[1]
         nodes = self.model.latent.nodes()
-        return chunk_rows(8 * (width + 2 * (16 if nodes is None else len(nodes[1]))))
+        return chunk_rows(8 * (width + (16 if nodes is None else len(nodes[1]))))
 
     def _coefficients(self, params: Any, context: Any) -> Float[Array, "K S"]:
         return self.separable.natural(params, context)
@@ -248,16 +248,12 @@ class SeparableForm(Form):
 
 
 def _largest(joint: Float[Array, "K n"]) -> tuple[Float[Array, " n"], Array]:
-    """(largest entry, its index) of every column; one pass per k over contiguous memory, which XLA vectorises where
+    """(largest entry, the first index that has it) of every column. Two plain reductions, which XLA vectorises where
     its own argmax is scalar code."""
-
-    def body(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        top, best = carry
-        larger = joint[k] > top
-        return jnp.where(larger, joint[k], top), jnp.where(larger, k, best)
-
-    start = (joint[0], jnp.zeros(joint.shape[1], jnp.int32))
-    return lax.fori_loop(jnp.int32(1), jnp.int32(joint.shape[0]), body, start)
+    top = jnp.max(joint, axis=0)
+    index = lax.broadcasted_iota(jnp.int32, joint.shape, 0)
+    # A column of NaN equals nothing: it keeps the last index and its NaN, which the loop refuses.
+    return top, jnp.min(jnp.where(joint == top, index, joint.shape[0] - 1), axis=0)
 
 
 @dataclass(frozen=True)
