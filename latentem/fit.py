@@ -16,6 +16,7 @@ from latentem import data as door
 from latentem import restarts
 from latentem.accelerate import SQUAREM, Method
 from latentem.annealing import Annealing, anneal
+from latentem.compiled import make_room
 from latentem.declaration import check_declaration, check_quadratic, declare
 from latentem.em import evaluate, row_log_prob
 from latentem.forms import Form, Prepared
@@ -49,6 +50,8 @@ REQUIRED_FINAL_ERROR = 1e-10
 #: A polish costs about P evaluations of the E-step per Newton step; it is done where that stays below this many cells.
 LARGEST_POLISH = 500
 POLISH_BUDGET = 2e9
+#: Gain of a polish, relative to the objective, below which it found no way up.
+KINK = 1e-9
 #: Iterations after which starts that lag behind are looked at.
 CHUNK_OF_STARTS = 12
 
@@ -144,6 +147,7 @@ def fit(
             )
     if step_size is not None or passes != 1:
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
+    make_room()
     declared, observations = declare(model, data)
     read = door.read(observations, weights)
     check_declaration(declared, read.observations)
@@ -411,10 +415,15 @@ def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
     if not np.isfinite(result.objective):
         return outcome
     status = outcome.status
+    notes = outcome.notes
     if result.is_saddle:
         status = Status.saddle
     elif status is Status.converged and not result.is_stationary:
-        status = Status.max_iterations
+        if result.objective - outcome.trace[-1] > KINK * (1 + abs(result.objective)):
+            status = Status.max_iterations
+        else:
+            told = f"EM converged and Newton finds no way up, yet the gradient is {float(result.gradient):.1e}"
+            notes = (*notes, f"{told}: log p has a kink there, or the params are at an edge")
     return replace(
         outcome,
         params=result.params,
@@ -423,6 +432,7 @@ def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
         evaluations=outcome.evaluations + int(result.evaluations),
         trace=np.append(outcome.trace, result.objective),
         gradient=float(result.gradient),
+        notes=notes,
     )
 
 
@@ -439,9 +449,13 @@ def _where_impossible(form: Form, params: Any, prepared: Prepared) -> str:
     values = np.asarray(row_log_prob(form, params, prepared))
     bad = np.flatnonzero(~np.isfinite(values) & (np.asarray(prepared.weights) > 0))
     if len(bad) == 0:
-        return (
-            f"{form.model.name}: the objective is not finite at the initial params; check the prior, or pass initial="
-        )
+        name = form.model.name
+        if np.isfinite(evaluate(form, params, prepared)[1]):
+            return (
+                f"{name}: the first M-step gave params that are not finite, from a start that is; check log p(x, z) "
+                "for derivatives that are NaN, or pass another initial= or m_step="
+            )
+        return f"{name}: the log prior is not finite at the initial params; check it, or pass initial="
     return (
         f"log p(x) is {values[bad[0]]} at the initial params for {len(bad)} of {len(values)} distinct rows, the first "
         f"of them row {int(bad[0])}: check it, or pass initial= params under which every observation is possible"

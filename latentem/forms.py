@@ -212,9 +212,9 @@ class SeparableForm(Form):
         top = jnp.where(jnp.isfinite(top), top, 0.0)
         likelihood = jnp.exp(joint - top)
         total = jnp.sum(likelihood, axis=0)
-        possible = total > 0
-        safe = jnp.where(possible, total, 1.0)
-        return jnp.where(possible, jnp.log(safe) + top, -jnp.inf), likelihood * (1.0 / safe)
+        impossible = total == 0
+        safe = jnp.where(impossible, 1.0, total)
+        return jnp.where(impossible, -jnp.inf, jnp.log(safe) + top), likelihood * (1.0 / safe)
 
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
         context = prepared.context

@@ -52,8 +52,9 @@ class Polished(NamedTuple):
 
     @property
     def is_saddle(self) -> bool:
-        """The information is negative along some direction: EM can stop there, a maximum cannot lie there."""
-        return bool(self.curvature[0] < -1e-8 * abs(self.curvature[-1]))
+        """Stationary, yet the information is negative along some direction: EM can stop there, a maximum cannot lie
+        there."""
+        return self.is_stationary and bool(self.curvature[0] < -1e-8 * abs(self.curvature[-1]))
 
 
 @partial(jax.jit, static_argnames=("form", "iterations"))

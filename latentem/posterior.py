@@ -157,9 +157,12 @@ def complete(given: Any, cll: Callable[[Any], Array]) -> Any:
 
 
 def logsumexp(a: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
-    """log(sum(exp(a))) over the last axis; -inf when every entry is -inf, with zero gradient there instead of NaN."""
+    """log(sum(exp(a))) over the last axis; -inf when every entry is -inf, with zero gradient there instead of NaN.
+
+    An entry that is NaN stays visible: the sum is NaN.
+    """
     top = jnp.max(a, axis=-1, keepdims=True)
     top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))
     total = jnp.sum(jnp.exp(a - top), axis=-1)
-    possible = total > 0
-    return jnp.where(possible, jnp.log(jnp.where(possible, total, 1.0)) + top[..., 0], -jnp.inf)
+    impossible = total == 0
+    return jnp.where(impossible, -jnp.inf, jnp.log(jnp.where(impossible, 1.0, total)) + top[..., 0])

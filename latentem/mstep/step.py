@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentem.forms import Form, Prepared, RowForm
@@ -72,7 +74,10 @@ def maximize(form: Form, m_step: MStep, expected: Any, params: Any, prepared: Pr
         proposal = space.constrain(u)
         return form.q(proposal, expected, prepared) + form.model.log_prior(proposal)
 
-    return space.with_fixed(space.constrain(m_step(q, space.unconstrain(params))))
+    u = space.unconstrain(params)
+    # A slope that is not finite shows no way up, and standing still for it would pass for convergence.
+    lost = ~jnp.all(jnp.isfinite(jax.grad(q)(u)))
+    return space.with_fixed(space.constrain(jnp.where(lost, jnp.nan, m_step(q, u))))
 
 
 def em_iteration(form: Form, m_step: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
