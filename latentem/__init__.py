@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import families, posterior, priors
+from latentem import chain, families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.accelerating import accelerate
 from latentem.annealing import Annealing
@@ -31,23 +31,25 @@ from latentem.constraints import (
     positive,
     real,
     simplex,
+    stochastic,
     unit,
 )
 from latentem.em import em
 from latentem.fit import Snapshot, fit
-from latentem.latents import Continuous, Finite, Given
-from latentem.model import ClosedForm, Model, Separable
+from latentem.latents import Chain, Continuous, Finite, Given
+from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.mstep import Gradient, Newton
 from latentem.online import polynomial_decay
 from latentem.result import Fit, load
 from latentem.selection import Selection, likelihood_ratio_test, select
+from latentem.sequences import Sequences, sequences
 from latentem.solve import solve
 from latentem.status import Status
 from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import GaussianMixture, KMeans, Mixture  # isort: skip
+from latentem.models import HMM, GaussianMixture, KMeans, Mixture  # isort: skip
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -59,14 +61,17 @@ __all__ = [
     "Anderson",
     "Annealing",
     "Bootstrap",
+    "Chain",
     "ClosedForm",
     "Compression",
     "Continuous",
+    "Factored",
     "Finite",
     "Fit",
     "Given",
     "GaussianMixture",
     "Gradient",
+    "HMM",
     "KMeans",
     "Mixture",
     "Model",
@@ -76,11 +81,13 @@ __all__ = [
     "Report",
     "Selection",
     "Separable",
+    "Sequences",
     "Snapshot",
     "Status",
     "accelerate",
     "check",
     "bootstrap",
+    "chain",
     "correlation",
     "covariance",
     "datasets",
@@ -99,8 +106,10 @@ __all__ = [
     "priors",
     "real",
     "select",
+    "sequences",
     "simplex",
     "solve",
+    "stochastic",
     "sufficiency",
     "unit",
 ]

@@ -22,10 +22,12 @@ class Data:
     Args:
         observations: a pytree of NumPy or JAX arrays with one leading axis N; NaN is a missing entry.
         weights: shape (N,), float64, not negative, not all zero; read only where the user gave none.
+        sizes: shape (N,), steps of each observation where one is a sequence.
     """
 
     observations: PyTree
     weights: Float[np.ndarray, " N"]
+    sizes: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -34,8 +36,8 @@ class Data:
 
     @cached_property
     def total(self) -> float:
-        """Sum of the weights: the number of observations that the rows stand for."""
-        return float(self.weights.sum())
+        """Sum of the weights: the number of observations that the rows stand for; of steps where they are sequences."""
+        return float(self.weights.sum() if self.sizes is None else self.weights @ self.sizes)
 
 
 def read(observations: Any, weights: Any = None) -> Data:
@@ -58,6 +60,8 @@ def read(observations: Any, weights: Any = None) -> Data:
         >>> read({"x": [1.0, 2.5], "count": [3, 4]}).n
         2
     """
+    if hasattr(type(observations), "read"):  # sequences are not rows: they read themselves
+        return observations.read(weights)
     tree = arrays(observations)
     leaves = labelled_leaves(tree)
     n = _rows(leaves)

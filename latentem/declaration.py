@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latentem.latents import Continuous
+from latentem.latents import Chain, Continuous
 from latentem.model import Model
+from latentem.sequences import Sequences
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
@@ -28,6 +29,7 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
 
 def check_declaration(model: Model, observations: Any) -> None:
     """Raise in one line when log p(x, z) of the first observation is not a floating scalar."""
+    observations = observations.steps if isinstance(observations, Sequences) else observations
     shapes = tuple((a.shape[1:], str(a.dtype)) for a in jax.tree.leaves(observations))
     _check_shapes(model, jax.tree.structure(observations), shapes)
 
@@ -38,12 +40,14 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
     x = jax.tree.unflatten(structure, leaves)
     z = model.latent.example()
     params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
+    value = jax.ShapeDtypeStruct(z.shape, z.dtype)
+    values = (value, value) if isinstance(model.latent, Chain) else (value,)
     try:
-        out = jax.eval_shape(model.complete_log_likelihood, params, x, jax.ShapeDtypeStruct(z.shape, z.dtype))
+        out = jax.eval_shape(model.complete_log_likelihood, params, x, *values)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise TypeError(
-            f"complete_log_likelihood(params, x, z) failed for one observation: {type(error).__name__}: {first}"
+            f"complete_log_likelihood({_arguments(model)}) failed for one observation: {type(error).__name__}: {first}"
         ) from error
     if not hasattr(out, "shape"):
         raise TypeError(
@@ -57,6 +61,10 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
         )
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
+
+
+def _arguments(model: Model) -> str:
+    return "params, x, z, previous" if isinstance(model.latent, Chain) else "params, x, z"
 
 
 def check_quadratic(model: Model, params: Any, rows: Any) -> None:

@@ -165,9 +165,20 @@ def fit(
             try:
                 outcome, objectives = _maximize(problem, params, options, line, callback)
             except NoStart:
-                if problem.compression.basis is None:
+                careful = problem.form.careful()
+                if problem.compression.basis is not None:
+                    problem, outcome, objectives = _uncompressed(params, declared, read, options, line, callback)
+                elif careful is not None:
+                    problem = replace(problem, form=careful)
+                    outcome, objectives = _maximize(problem, params, options, line, callback)
+                else:
                     raise
-                problem, outcome, objectives = _uncompressed(params, declared, read, options, line, callback)
+            careful = problem.form.careful()
+            if outcome.status is Status.non_finite and careful is not None:
+                problem = replace(problem, form=careful)
+                start = jax.tree.map(lambda a: jnp.asarray(a)[None], outcome.params)
+                later, _ = _maximize(problem, start, options, line, callback)
+                outcome = _after(outcome, later, "numbers underflowed; the fit went on in logarithms")
             problem, outcome = _revalidated(problem, params, outcome, declared, read, options, line, callback)
         log_likelihood, log_prior = (float(a) for a in evaluate(problem.form, outcome.params, problem.prepared))
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
@@ -327,7 +338,8 @@ def _run(
     example = jax.tree.map(lambda a: a[0], params)
     _, unravel = flatten_util.ravel_pytree(example)
     state = begin(setup, params)
-    cells = prepared.weights.shape[0] * max(1, setup.form.model.space.size) * state.outcome.shape[0]
+    work = max(prepared.weights.shape[0], setup.form.cells(prepared) // 16)
+    cells = work * max(1, setup.form.model.space.size) * state.outcome.shape[0]
     most = CHUNK_ITERATIONS if state.outcome.shape[0] == 1 else CHUNK_OF_STARTS
     chunk = most if cells < 1e6 else 4
     done, traces, interrupted = 0, [], False
@@ -404,8 +416,7 @@ class Outcome:
 
 def _polish_is_affordable(form: Form, prepared: Prepared) -> bool:
     size = form.model.space.size
-    nodes = form.model.latent.nodes()
-    cells = prepared.weights.shape[0] * (16 if nodes is None else len(nodes[1])) * float(size) ** 2
+    cells = form.cells(prepared) * float(size) ** 2
     hard = getattr(form.model.latent, "hard", False)
     return not hard and 0 < size <= LARGEST_POLISH and cells <= POLISH_BUDGET
 

@@ -72,6 +72,24 @@ class Form(ABC):
     def has_closed_form(self) -> bool:
         """Whether the M-step has a closed form that maximises the objective, prior included."""
 
+    def careful(self) -> Form | None:
+        """A slower form that keeps digits where this one answers NaN, if there is one."""
+        return None
+
+    def cells(self, prepared: Prepared) -> int:
+        """How many (observation, latent value) pairs an E-step goes through."""
+        nodes = self.model.latent.nodes()
+        return prepared.weights.shape[0] * (16 if nodes is None else len(nodes[1]))
+
+    def thinned(self, prepared: Prepared, rows: int) -> Prepared:
+        """About `rows` of the rows, for a first look at many starts."""
+        n = prepared.weights.shape[0]
+        if n <= rows:
+            return prepared
+        stride = n // rows
+        thin = jax.tree.map(lambda a: a[::stride], (prepared.rows, prepared.weights))
+        return Prepared(prepared.context, *thin)
+
     def log_prob(self, params: Any, prepared: Prepared) -> Float[Array, " N"]:
         """log p(x_n | params) of every row."""
         return chunked_map(

@@ -13,6 +13,7 @@ from latentem import data as door
 from latentem.forms import Form, Prepared
 from latentem.model import Model
 from latentem.prepare import Problem
+from latentem.sequences import Sequences
 
 #: Random candidates per start; the one with the highest objective on a thinned sample of rows begins the fit.
 CANDIDATES = 24
@@ -51,10 +52,13 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
         key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
     keys = jax.random.split(key, starts)
     if model.initial is not None:
-        rows = jax.tree.map(jnp.asarray, door.cast(problem.distinct, dtype))
-        drawn = _drawn_by_model(model, keys, rows, jnp.asarray(problem.distinct_weights, dtype=dtype))
+        observations, weights = problem.distinct, problem.distinct_weights
+        if isinstance(observations, Sequences):
+            observations, weights = observations.of_steps(weights)
+        rows = jax.tree.map(jnp.asarray, door.cast(observations, dtype))
+        drawn = _drawn_by_model(model, keys, rows, jnp.asarray(weights, dtype=dtype))
     else:
-        drawn = _screened(form, keys, _thinned(prepared))
+        drawn = _screened(form, keys, form.thinned(prepared, THINNED_ROWS))
     drawn = jax.tree.map(lambda a: a.astype(dtype), drawn)
     if first is None:
         return drawn
@@ -66,14 +70,6 @@ def _drawn_by_model(model: Model, keys: Any, observations: Any, weights: Any) ->
     assert model.initial is not None
     draw = model.initial
     return jax.vmap(lambda k: model.space.with_fixed(draw(k, observations, weights)))(keys)
-
-
-def _thinned(prepared: Prepared) -> Prepared:
-    n = prepared.weights.shape[0]
-    if n <= THINNED_ROWS:
-        return prepared
-    stride = n // THINNED_ROWS
-    return Prepared(prepared.context, jax.tree.map(lambda a: a[::stride], prepared.rows), prepared.weights[::stride])
 
 
 @partial(jax.jit, static_argnums=0)

@@ -156,6 +156,34 @@ class Given(Latent):
         return np.asarray(self.value)
 
 
+@dataclass(frozen=True)
+class Chain(Latent):
+    """A Markov chain of latent states 0, 1, ..., size - 1 along each sequence of observations.
+
+    The complete-data log-likelihood of the model is that of ONE step: `(params, x, z, previous) -> log p(z | previous)
+    + log p(x | z)`. Data are `lem.sequences(...)`.
+
+    Args:
+        size: number of states.
+        first: of the first step of a sequence, `(params, x, z) -> log p(z) + log p(x | z)`.
+    """
+
+    size: int
+    first: Callable[[Any, Any, Any], Array]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"Chain({self.size!r}): expected a number of states >= 1")
+        if not callable(self.first):
+            raise TypeError(f"Chain(first={self.first!r}): expected a function (params, x, z) of the first step")
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        raise TypeError("the states of a chain have no posterior step by step: use fit.smooth() or lem.chain.smooth")
+
+    def example(self) -> np.ndarray:
+        return np.zeros((), np.int32)
+
+
 @lru_cache(maxsize=32)
 def _grid(dim: int, method: str, size: int, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Product nodes (K, dim), or (K,) for one dimension, and log(weight / standard normal density) (K,)."""

@@ -71,18 +71,52 @@ class Separable:
 
 
 @dataclass(frozen=True)
+class Factored:
+    """The density of a chain model in its factors: what `Separable` is for observations without order.
+
+    With it the recursions run on (K, K) transitions and (n, K) emissions instead of the declaration of every step, and
+    the M-step sees expected counts. `rows` are n steps.
+
+    Args:
+        first: `(params) -> (K,)`, log probability of the first state; -inf where it is impossible.
+        transition: `(params) -> (K, K)`, log p(column | row); or `(params, rows) -> (n, K, K)` into each step, where
+            `varying`.
+        emission: `(params, rows, context) -> (n, K)`, log p(x | state).
+        varying: whether transitions differ between steps.
+        features, natural: `(rows, context) -> (n, S)` and `(params, context) -> (K, S)` with emission = features .
+            natural, where that holds.
+        statistics: `(params, rows, context) -> (n, K, S)`: what a closed M-step sums where it does not.
+        maximize: `(Expected, params, context) -> params`, the M-step, or None for a derived one.
+        context: `(rows, weights) -> pytree`, what features need from the data as a whole.
+        includes_prior: `maximize` already maximises expected log-likelihood + log prior.
+    """
+
+    first: Callable[[Any], Float[Array, " K"]]
+    transition: Callable[..., Float[Array, "*n K K"]]
+    emission: Callable[[Any, Any, Any], Float[Array, "n K"]]
+    varying: bool = False
+    features: Callable[[Any, Any], Float[Array, "n S"]] | None = None
+    natural: Callable[[Any, Any], Float[Array, "K S"]] | None = None
+    statistics: Callable[[Any, Any, Any], Float[Array, "n K S"]] | None = None
+    maximize: Callable[[Any, Any, Any], Any] | None = None
+    context: Callable[[Any, Any], Any] = _no_context
+    includes_prior: bool = False
+
+
+@dataclass(frozen=True)
 class Model:
     """A latent-variable model.
 
     Args:
         complete_log_likelihood: `(params, x, z) -> scalar`, log p(x, z | params) of ONE observation and ONE latent
-            value.
-        latent: what z is: `Finite`, `Continuous` or `Given`.
+            value; of a `Chain`, `(params, x, z, previous) -> scalar`, of one step.
+        latent: what z is: `Finite`, `Continuous`, `Chain` or `Given`.
         params: pytree of constraints, one for each parameter.
         prior: log density added to the log-likelihood (MAP): a dict of priors by parameter name, or a function
             `params -> log density`. The mode is sought in the natural coordinates given here; no Jacobian enters.
         m_step: the M-step in closed form, where there is one.
         separable: the exponential-family form, where it is known (it is looked for numerically otherwise).
+        factored: of a `Chain`: its factors, where they are known.
         initial: `(key, observations, weights) -> params`, a start for EM drawn from the data.
         sample: `(params, key) -> x`, one simulated observation, for bootstrap and simulation.
         name: what summaries and files call the model.
@@ -98,12 +132,13 @@ class Model:
     ('rate', 'weight')
     """
 
-    complete_log_likelihood: Callable[[Any, Any, Any], Array]
+    complete_log_likelihood: Callable[..., Array]
     latent: Latent
     params: Any = field(compare=False)
     prior: Mapping[str, Any] | Callable[[Any], Array] | None = field(default=None, compare=False)
     m_step: ClosedForm | None = None
     separable: Separable | None = None
+    factored: Factored | None = None
     initial: Callable[[Array, Any, Any], Any] | None = None
     sample: Callable[[Any, Array], Any] | None = None
     name: str = "model"
@@ -118,7 +153,8 @@ class Model:
             )
         if not isinstance(self.latent, Latent):
             raise TypeError(
-                f"latent = {self.latent!r}: expected lem.Finite(k), lem.Continuous(dim) or lem.Given(posterior)"
+                f"latent = {self.latent!r}: expected lem.Finite(k), lem.Continuous(dim), lem.Chain(k, first) or "
+                "lem.Given(posterior)"
             )
         object.__setattr__(self, "space", ParameterSpace.of(self.params))
         object.__setattr__(self, "joint_prior", Joint.of(self.prior, self.space))

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem import data as door
+from latentem.chain.form import ChainForm
 from latentem.data import Data
 from latentem.forms import Form, Prepared, RowForm, SeparableForm
+from latentem.latents import Chain
 from latentem.model import Model
 from latentem.sufficiency.compression import Compression, compress, latent_nodes
 from latentem.sufficiency.duplicates import collapse
@@ -68,6 +70,12 @@ def prepare(
     if choice not in ("auto", True, False):
         raise ValueError(f"compress={choice!r}: expected 'auto', True or False")
     n = data.n
+    if isinstance(model.latent, Chain):
+        if choice is True:
+            raise ValueError(f"compress=True: {model.name} is a chain, whose steps are not independent: leave it out")
+        form, prepared = choose_form(model, data.observations, None, data.weights, dtype)
+        found = Compression(False, "sequences are not exchangeable observations", rows=n, observations=n)
+        return Problem(form, prepared, found, data.observations, data.weights)
     if _by_formula(model, data.observations):
         form, prepared = choose_form(model, data.observations, *_on_device(data.observations, data.weights, dtype))
         found = Compression(True, "sufficient statistics by formula", rows=n, observations=n)
@@ -98,7 +106,7 @@ def prepare(
     return Problem(form, prepared, found, distinct, distinct_weights)
 
 
-def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[Form, Prepared]:
+def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any, dtype: str = "float64") -> tuple[Form, Prepared]:
     """The form that the model declares for these data, without a search for sufficiency: its formula where it has one
     that applies, else the declaration row by row; and the data as that form wants them.
 
@@ -106,7 +114,11 @@ def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any) -> tuple[
         model: the declaration.
         host_rows: observations as NumPy arrays, to see whether a formula applies.
         rows, weights: the same on the device.
+        dtype: of the form of a chain, which lays out the rows itself.
     """
+    if isinstance(model.latent, Chain):
+        form = ChainForm(model)
+        return form, form.prepare(host_rows, np.asarray(weights), dtype)
     if _by_formula(model, host_rows):
         assert model.separable is not None
         return SeparableForm(model, model.separable), Prepared(_context(model.separable, rows, weights), rows, weights)

@@ -23,9 +23,11 @@ from latentem.inference.information import information
 from latentem.inference.intervals import Bounds, WaldTest, confidence_intervals, wald_test
 from latentem.inference.rate import Rate, rate
 from latentem.inference.scores import scores_per_observation
+from latentem.latents import Chain
 from latentem.model import Model
-from latentem.prepare import Problem
+from latentem.prepare import Problem, choose_form
 from latentem.restarts import Ends, Optimum, optima
+from latentem.sequences import Sequences
 from latentem.status import Status
 from latentem.sufficiency.compression import Compression
 
@@ -94,15 +96,27 @@ class Fit:
             raise ValueError("this Fit was loaded without its model: pass lem.load(path, model=...) to compute with it")
         return jax.enable_x64(self.dtype == "float64")
 
-    def _rows(self, x: Any) -> Prepared:
+    def _read(self, x: Any) -> Data:
+        """Checked observations: those given, or those of the fit."""
         from latentem import data
 
         if x is None:
             if self.data is None:
                 raise ValueError("this Fit holds no data: pass the observations")
-            door = self.data
-        else:
-            door = data.read(self.model.declare(x)[1] if self.declaration is None else self.declaration.declare(x)[1])
+            return self.data
+        return data.read(self.model.declare(x)[1] if self.declaration is None else self.declaration.declare(x)[1])
+
+    def sequences(self, x: Any = None) -> Sequences:
+        """Observations of a chain model as sequences: those given, or those of the fit."""
+        found = self._read(x).observations
+        if not isinstance(found, Sequences):
+            raise ValueError(f"{self.name} is no chain: its observations have no order")
+        return found
+
+    def _rows(self, x: Any) -> Prepared:
+        from latentem import data
+
+        door = self._read(x)
         rows = jax.tree.map(jnp.asarray, data.cast(door.observations, self.dtype))
         return Prepared((), rows, jnp.asarray(door.weights, dtype=self.dtype))
 
@@ -111,6 +125,10 @@ class Fit:
         from latentem.em import row_log_prob
 
         with self._computing():
+            if isinstance(self.model.latent, Chain):
+                door = self._read(x)
+                form, prepared = choose_form(self.model, door.observations, None, door.weights, self.dtype)
+                return np.asarray(row_log_prob(form, self._params(), prepared))
             prepared = self._rows(x)
             return np.asarray(row_log_prob(RowForm(self.model), self._params(), prepared))
 
@@ -135,6 +153,8 @@ class Fit:
         Raises:
             ValueError: when the model declares no sampler.
         """
+        if "sample" in getattr(self.declaration, "verbs", ()):
+            return self.declaration.sample(self, key, n)
         if self.model is None or self.model.sample is None:
             raise ValueError(
                 f"{self.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)"
@@ -249,6 +269,8 @@ class Fit:
         rows = np.size(self.data.weights) if self.problem is None else np.size(self.problem.distinct_weights)
         nodes = self.model.latent.nodes()
         cells = rows * (16 if nodes is None else len(nodes[1])) * float(self.n_parameters) ** 2
+        if self.problem is not None:
+            cells = self.problem.form.cells(self.problem.prepared) * float(self.n_parameters) ** 2
         if self.n_parameters > LARGEST_REPORTED or cells > REPORT_BUDGET:
             return None, ("standard errors are not computed unasked for a problem of this size: fit.standard_errors()",)
         try:

@@ -5,6 +5,7 @@ from latentem.constraints.elementwise import interval, positive, real, unit
 from latentem.constraints.fixed import fixed
 from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.space import ParameterSpace
+from latentem.constraints.stochastic import stochastic
 from latentem.constraints.vectors import ordered, simplex
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "positive",
     "real",
     "simplex",
+    "stochastic",
     "unit",
 ]

@@ -19,6 +19,7 @@ from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.vectors import Simplex
 from latentem.data import Data, cast
 from latentem.forms import Form, Prepared
+from latentem.latents import Chain
 from latentem.model import Model
 from latentem.prepare import choose_form
 
@@ -100,6 +101,9 @@ class Estimate:
         """`f(form, u, prepared)` in float64, as NumPy arrays; `every_row` where it does not sum over observations."""
         data = self.data if every_row or self.distinct is None else self.distinct
         with jax.enable_x64(True):
+            if isinstance(self.model.latent, Chain):
+                form, prepared = choose_form(self.model, data.observations, None, data.weights)
+                return jax.tree.map(np.asarray, f(form, jnp.asarray(self.u), prepared))
             if self.anchored is not None and not every_row:
                 return jax.tree.map(np.asarray, f(self.anchored[0], jnp.asarray(self.u), self.anchored[1]))
             rows = jax.tree.map(jnp.asarray, cast(data.observations, "float64"))

@@ -95,6 +95,11 @@ class Mixture(Family):
         """What summaries call it."""
         return f"mixture of {self.components} {type(self.family).__name__}"
 
+    @property
+    def closed(self) -> bool:
+        """Whether the M-step, with this sharing, fixing and these priors, has a closed form."""
+        return _closed(self)
+
     # --- one observation
 
     def _is_shared(self, name: str) -> bool:

@@ -1,0 +1,52 @@
+"""What the recursions run on: log potentials of a chain on lanes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Bool, Float
+
+
+class Potentials(NamedTuple):
+    """Log probabilities of a chain on L steps of B lanes with K states; lanes are the minor axis.
+
+    Args:
+        first: of the first state, (K, 1).
+        transition: row -> column: (K, K), or (L, K, K, B), into each step from the one before it.
+        emission: log p(x_t | state), (L, K, B).
+        start: (L, B) whether a sequence begins there.
+    """
+
+    first: Float[Array, "K 1"]
+    transition: Float[Array, "*L K K *B"]
+    emission: Float[Array, "L K B"]
+    start: Bool[Array, "L B"]
+
+
+class Forward(NamedTuple):
+    """What a forward pass leaves.
+
+    Args:
+        filtered: p(state | x up to here), in the arithmetic of the recursion, (L, K, B).
+        log_scale: log p(x_t | x before it), (L, B); -inf where x is impossible.
+        end: what the next stretch of the lanes needs.
+    """
+
+    filtered: Float[Array, "L K B"]
+    log_scale: Float[Array, "L B"]
+    end: Any
+
+
+class Smoothed(NamedTuple):
+    """What a backward pass leaves.
+
+    Args:
+        smoothed: p(state | all x), (L, K, B).
+        pairs: p(state before, state | all x): summed over steps with their weights, (K, K), or of each step,
+            (L, K, K, B), where transitions vary.
+        end: what the stretch of the lanes before this one needs.
+    """
+
+    smoothed: Float[Array, "L K B"]
+    pairs: Float[Array, "*L K K *B"]
+    end: Any

@@ -1,0 +1,119 @@
+"""Forward-backward with scaling (Baum, Petrie, Soules and Weiss 1970; Rabiner 1989): the fast arithmetic.
+
+Each step is divided by its largest emission and its filtered distribution by its sum. The scan bodies are as small as
+they can be, so that XLA compiles a step into one function; everything else is whole-array work outside of them.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from latentem.chain.potentials import Forward, Potentials, Smoothed
+
+#: Up to this many states sums over states are written out; beyond, they are a matrix product.
+UNROLLED = 16
+#: A step whose scaled likelihood is below this may have lost digits to underflow: it is NaN here, and has to be
+#: computed in logarithms.
+UNDERFLOW = 1e-280
+
+
+def push(alpha: Float[Array, "K B"], transition: Float[Array, "K K *B"]) -> Float[Array, "K B"]:
+    """sum_i alpha[i] transition[i, :]: from the distribution of one state to that of the next."""
+    if transition.ndim == 2 and len(alpha) > UNROLLED:
+        return transition.T @ alpha
+    matrix = transition[..., None] if transition.ndim == 2 else transition
+    total = alpha[0] * matrix[0]
+    for i in range(1, len(alpha)):
+        total = total + alpha[i] * matrix[i]
+    return total
+
+
+def pull(beta: Float[Array, "K B"], transition: Float[Array, "K K *B"]) -> Float[Array, "K B"]:
+    """sum_j transition[:, j] beta[j]."""
+    if transition.ndim == 2 and len(beta) > UNROLLED:
+        return transition @ beta
+    matrix = transition[..., None] if transition.ndim == 2 else transition
+    total = matrix[:, 0] * beta[0]
+    for j in range(1, len(beta)):
+        total = total + matrix[:, j] * beta[j]
+    return total
+
+
+def _sum(a: Float[Array, "K B"]) -> Float[Array, " B"]:
+    return jnp.sum(a, axis=0) if len(a) > UNROLLED else sum((a[i] for i in range(1, len(a))), start=a[0])
+
+
+def _inverse(c: Array) -> Array:
+    return 1.0 / jnp.where(c > 0, c, 1.0)
+
+
+def _numbers(p: Potentials) -> tuple[Array, Array, Array, Float[Array, "L B"]]:
+    """(first, transition, emission, shift): numbers, each step's emissions divided by exp(shift)."""
+    top = lax.stop_gradient(jnp.max(p.emission, axis=1))
+    shift = jnp.where(jnp.isfinite(top), top, 0.0)
+    return jnp.exp(p.first), jnp.exp(p.transition), jnp.exp(p.emission - shift[:, None]), shift
+
+
+#: What the first stretch of the lanes gets from before it, and the last from after it.
+OUTSIDE = (0.0, 1.0)
+
+
+def forward(p: Potentials, end: Float[Array, "K B"]) -> Forward:
+    """Filtered distributions and scales, from what the stretch before ended with."""
+    first, transition, emission, shift = _numbers(p)
+    moving = transition.ndim == 4
+
+    def body(a: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        b, start, *rest = x
+        # The distribution of the step before is normalised on its way in, so that one array goes out of the loop.
+        predicted = push(a, rest[0] if moving else transition) * _inverse(_sum(a))
+        a = jnp.where(start, first, predicted) * b
+        return a, a
+
+    end, a = lax.scan(body, end, (emission, p.start, *((transition,) if moving else ())))
+    c = jnp.sum(a, axis=1)
+    kept = c > (UNDERFLOW if c.dtype == jnp.float64 else 1e-30)
+    log_scale = jnp.where(kept, jnp.log(jnp.where(kept, c, 1.0)) + shift, jnp.nan)
+    return Forward(a * _inverse(c)[:, None], log_scale, end)
+
+
+def backward(
+    p: Potentials, f: Forward, before: Float[Array, "K B"], end: Float[Array, "K B"], weight: Float[Array, "L B"]
+) -> Smoothed:
+    """Smoothed distributions and pairs.
+
+    Args:
+        p, f: potentials and forward pass of this stretch.
+        before: what the stretch before ended with (`Forward.end`).
+        end: what the stretch after ended with (`Smoothed.end`).
+        weight: (L, B) of each step.
+    """
+    _, transition, emission, shift = _numbers(p)
+    moving = transition.ndim == 4
+    # Larger than the inverse of the smallest filtered probability means that this state is impossible: 0 times it is 0.
+    largest = jnp.finfo(emission.dtype).max ** 0.9
+    scale = jnp.exp(jnp.where(jnp.isfinite(f.log_scale), f.log_scale - shift, 0.0))
+    ratio = emission * _inverse(scale)[:, None]
+
+    def body(beta: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        r, start, *rest = x
+        carried = pull(jnp.minimum(beta, largest) * r, rest[0] if moving else transition)
+        return jnp.where(start, 1.0, carried), beta
+
+    xs = (ratio, p.start, *((transition,) if moving else ()))
+    end, beta = lax.scan(body, end, xs, reverse=True)
+    beta = jnp.minimum(beta, largest)
+    possible = jnp.isfinite(f.log_scale)[:, None]
+    smoothed = jnp.where((f.filtered > 0) & possible, f.filtered * beta, 0.0)
+    earlier = jnp.concatenate([(before * _inverse(jnp.sum(before, axis=0)))[None], f.filtered[:-1]])
+    left = jnp.where(p.start[:, None] | ~possible, 0.0, earlier)
+    right = ratio * beta
+    if moving:
+        joint = left[:, :, None] * transition * right[:, None]
+        return Smoothed(smoothed, jnp.where(left[:, :, None] > 0, joint, 0.0), end)
+    k = left.shape[1]
+    lanes = jnp.where(possible, right * weight[:, None], 0.0)
+    both = jnp.moveaxis(left, 1, 0).reshape(k, -1) @ jnp.moveaxis(lanes, 1, 0).reshape(k, -1).T
+    return Smoothed(smoothed, both * transition, end)

@@ -1,0 +1,176 @@
+"""What a fitted hidden Markov model is asked: verbs of its Fit. `x` is new data; that of the fit when left out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+import latentem as lem
+from latentem import chain
+from latentem.families import Family
+
+
+class Verbs:
+    """Verbs of a hidden Markov model. With one sequence they answer with an array, with several with a list of them."""
+
+    verbs = (
+        "filter",
+        "smooth",
+        "viterbi",
+        "viterbi_top",
+        "sample_path",
+        "sample",
+        "forecast",
+        "transition_expectations",
+        "step",
+        "pseudo_residuals",
+    )
+
+    def filter(self, fit: Any, x: Any = None) -> Any:
+        """p(state | observations up to this step), (T, K)."""
+        return _answer(chain.filtered, fit, x)
+
+    def smooth(self, fit: Any, x: Any = None) -> Any:
+        """p(state | all observations of the sequence), (T, K)."""
+        return _answer(chain.smoothed, fit, x)
+
+    def viterbi(self, fit: Any, x: Any = None) -> Any:
+        """The most probable path of states, (T,)."""
+        return _answer(lambda *a: chain.viterbi(*a)[0][:, 0], fit, x)
+
+    def viterbi_top(self, fit: Any, n: int, x: Any = None) -> tuple[Any, np.ndarray]:
+        """(the `n` most probable paths, (T, n); log p(x, path) of each, (N, n))."""
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"viterbi_top({n!r}): expected how many paths, at least 1")
+        series = fit.sequences(x)
+        states, score = chain.viterbi(fit.model, fit.params, series, n)
+        return series.split(states), score
+
+    def sample_path(self, fit: Any, key: Any, draws: int = 1, x: Any = None) -> Any:
+        """Paths of states drawn from their posterior given all observations, (T, draws)."""
+        return _answer(lambda model, params, series: chain.sample_paths(model, params, series, key, draws), fit, x)
+
+    def transition_expectations(self, fit: Any, x: Any = None) -> Any:
+        """p(state before, state | all observations), (T - 1, K, K)."""
+        series = fit.sequences(x)
+        parts = series.split(chain.pairs(fit.model, fit.params, series))
+        return parts[1:] if series.single else [part[1:] for part in parts]
+
+    def forecast(self, fit: Any, horizon: int, x: Any = None) -> np.ndarray:
+        """Distribution of the state 1, ..., `horizon` steps after the end, (horizon, K), or (N, horizon, K)."""
+        if not isinstance(horizon, int) or horizon < 1:
+            raise ValueError(f"forecast({horizon!r}): expected a number of steps of at least 1")
+        series = fit.sequences(x)
+        state = chain.filtered(fit.model, fit.params, series)[np.cumsum(series.lengths) - 1]
+        matrix, found = np.asarray(fit.params["transition"]), []
+        for _ in range(horizon):
+            state = state @ matrix
+            found.append(state)
+        answer = np.stack(found, axis=1)
+        return answer[0] if series.single else answer
+
+    def step(self, fit: Any, state: Any, observation: Any) -> tuple[np.ndarray, float]:
+        """One step of online filtering: (p(state | all so far) (K,), log p(observation | those before)).
+
+        Args:
+            fit: the fitted model.
+            state: what the call before returned first; None at the first step of a sequence.
+            observation: of one step; NaN where it is missing.
+
+        Raises:
+            ValueError: the observation is impossible in every state that can be reached.
+        """
+        hmm = declared(fit)
+        with jax.enable_x64(True):
+            params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
+            first, observed = jax.tree.map(np.asarray, _one_step(hmm, params, jnp.asarray(observation)))
+        prior = np.exp(first) if state is None else np.asarray(state) @ np.asarray(fit.params["transition"])
+        missing = np.isnan(np.asarray(observation, dtype=float)).all()
+        with np.errstate(divide="ignore"):
+            joint = np.log(prior) + (0.0 if missing else observed)
+        top = np.max(joint)
+        if not np.isfinite(top):
+            raise ValueError(f"step: {observation!r} is impossible in every state that can be reached")
+        evidence = float(top + np.log(np.sum(np.exp(joint - top))))
+        return np.exp(joint - evidence), evidence
+
+    def sample(self, fit: Any, key: Any, n: int) -> Any:
+        """A simulated sequence of `n` steps: observations with leading axis n."""
+        with jax.enable_x64(True):
+            params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
+            return jax.tree.map(np.asarray, _simulate(declared(fit), n, params, key)[1])
+
+    def pseudo_residuals(self, fit: Any, x: Any = None) -> Any:
+        """Forecast pseudo-residuals, (T,): standard normal where the model is true.
+
+        Normal quantiles of P(X_t <= x_t | observations before), for counts at the middle of their jump. NaN where the
+        observation is missing. Source: Zucchini, MacDonald and Langrock (2016), section 6.2.
+        """
+        series = fit.sequences(x)
+        states = chain.predicted(fit.model, fit.params, series)
+        below, at_most = distribution(declared(fit).emission, fit.params["emission"], np.asarray(series.steps))
+        middle = np.sum(states * 0.5 * (below + at_most), axis=1)
+        with jax.enable_x64(True):
+            residuals = np.asarray(jax.scipy.special.ndtri(jnp.asarray(middle)))
+        return series.split(residuals if series.observed is None else np.where(series.observed, residuals, np.nan))
+
+
+def declared(fit: Any) -> Any:
+    """The HMM with what the data of the fit said about its family."""
+    return fit.model.factored.first.__self__
+
+
+def distribution(family: Family, params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P(X < x), P(X <= x)) in every state, (T, K) each.
+
+    Raises:
+        ValueError: for a family whose distribution function is not known here.
+    """
+    column = x.reshape(len(x), -1)
+    with jax.enable_x64(True):
+        one = column[:, :1]
+        if isinstance(family, lem.families.Poisson):
+            cdf = jax.scipy.stats.poisson.cdf
+            return np.asarray(cdf(one - 1, params["rate"])), np.asarray(cdf(one, params["rate"]))
+        if isinstance(family, lem.families.Exponential):
+            both = np.asarray(jax.scipy.stats.expon.cdf(one, 0.0, 1.0 / np.asarray(params["rate"])))
+            return both, both
+        if isinstance(family, lem.families.Gaussian) and column.shape[1] == 1:
+            spread = np.asarray(params["covariance"] if "covariance" in params else params["variance"])
+            scale = np.sqrt(spread.reshape(len(spread), -1)[:, 0])
+            both = np.asarray(jax.scipy.stats.norm.cdf(one, np.asarray(params["mean"]).reshape(-1), scale))
+            return both, both
+    known = "Poisson, Exponential and one-dimensional Gaussian"
+    raise ValueError(f"pseudo_residuals: no distribution function of {type(family).__name__} here: expected {known}")
+
+
+@partial(jax.jit, static_argnums=0)
+def _one_step(hmm: Any, params: Any, x: Any) -> tuple[Array, Array]:
+    return hmm.first(params), hmm.emission_log_prob(params, x)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _simulate(hmm: Any, n: int, params: Any, key: Array) -> tuple[Array, Any]:
+    first, moves, draws = jax.random.split(key, 3)
+    begin = jax.random.categorical(first, hmm.first(params))
+    log_matrix = hmm.transition(params)
+
+    def move(state: Array, k: Array) -> tuple[Array, Array]:
+        return jax.random.categorical(k, log_matrix[state]), state
+
+    _, states = jax.lax.scan(move, begin, jax.random.split(moves, n))
+
+    def observe(state: Array, k: Array) -> Any:
+        return hmm.emission.sample(hmm.of_states.component({"components": params["emission"]}, state), k)
+
+    return states, jax.vmap(observe)(states, jax.random.split(draws, n))
+
+
+def _answer(verb: Any, fit: Any, x: Any) -> Any:
+    series = fit.sequences(x)
+    return series.split(verb(fit.model, fit.params, series))
