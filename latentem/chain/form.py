@@ -233,14 +233,14 @@ class ChainForm(Form):
 
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Expected]:
         factored = self.model.factored
-        separable = factored is not None and factored.natural is not None
+        adds, statistics = False, None
+        if factored is not None and factored.natural is not None:
+            adds, statistics = not factored.varying, _by_features(factored, prepared.context)
 
         def summarise(rows: Any, smoothed: Array, pairs: Array, w: Array) -> Expected:
-            if separable:
-                return self._counts(rows, smoothed, pairs, w, _by_features(factored, prepared.context))
-            return self._counts(rows, smoothed, pairs, w, None)
+            return self._counts(rows, smoothed, pairs, w, statistics)
 
-        if prepared.rows["start"].shape[0] == 1 or (separable and not factored.varying):
+        if prepared.rows["start"].shape[0] == 1 or adds:
             scales, expected = self.smooth(params, prepared, summarise)
             return self._total(scales, prepared), expected
         # The weights of the states are needed step by step, and make one long stretch.
@@ -305,7 +305,9 @@ class ChainForm(Form):
             values = factored.statistics(params, rows, prepared.context)
             return jnp.einsum("kn,nks->ks", occupied, jnp.where(occupied.T[..., None] > 0, values, 0.0))
 
-        scales, expected = self.smooth(params, prepared, lambda *a: self._counts(*a, by_state))
+        scales, expected = self.smooth(
+            params, prepared, lambda rows, q, pairs, w: self._counts(rows, q, pairs, w, by_state)
+        )
         return self._total(scales, prepared), expected
 
     def maximize(self, expected: Expected, params: Any, prepared: Prepared) -> Any:

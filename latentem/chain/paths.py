@@ -69,7 +69,7 @@ def sample(p: Potentials, log_filtered: Float[Array, "L K B"], key: Array) -> In
     noise = jax.random.gumbel(key, (length, k, b), p.emission.dtype)
     ends = jnp.concatenate([p.start[1:], jnp.ones((1, b), bool)])
     # Into the step after each one; what lies after a last step is not looked at.
-    after = jnp.concatenate([p.transition[1:], p.transition[:1]]) if moving else None
+    after = (jnp.concatenate([p.transition[1:], p.transition[:1]]),) if moving else ()
 
     def back(state: Int[Array, " B"], x: tuple[Array, ...]) -> tuple[Array, Array]:
         filtered, end, drawn, *rest = x
@@ -78,5 +78,5 @@ def sample(p: Potentials, log_filtered: Float[Array, "L K B"], key: Array) -> In
         state = jnp.argmax(filtered + jnp.where(end, 0.0, into) + drawn, axis=0)
         return state, state
 
-    xs = (log_filtered, ends, noise, *((after,) if moving else ()))
+    xs = (log_filtered, ends, noise, *after)
     return lax.scan(back, jnp.zeros(b, jnp.result_type(int)), xs, reverse=True)[1]
