@@ -117,7 +117,7 @@ def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any, dtype: st
         dtype: of the form of a chain, which lays out the rows itself.
     """
     if isinstance(model.latent, Chain):
-        form = ChainForm(model)
+        form = ChainForm.of(model, host_rows)
         return form, form.prepare(host_rows, np.asarray(weights), dtype)
     if _by_formula(model, host_rows):
         assert model.separable is not None

@@ -23,7 +23,7 @@ def push(alpha: Float[Array, "K B"], transition: Float[Array, "K K *B"]) -> Floa
     """sum_i alpha[i] transition[i, :]: from the distribution of one state to that of the next."""
     if transition.ndim == 2 and len(alpha) > UNROLLED:
         return transition.T @ alpha
-    matrix = transition[..., None] if transition.ndim == 2 else transition
+    matrix = _lanes(transition)
     total = alpha[0] * matrix[0]
     for i in range(1, len(alpha)):
         total = total + alpha[i] * matrix[i]
@@ -34,7 +34,7 @@ def pull(beta: Float[Array, "K B"], transition: Float[Array, "K K *B"]) -> Float
     """sum_j transition[:, j] beta[j]."""
     if transition.ndim == 2 and len(beta) > UNROLLED:
         return transition @ beta
-    matrix = transition[..., None] if transition.ndim == 2 else transition
+    matrix = _lanes(transition)
     total = matrix[:, 0] * beta[0]
     for j in range(1, len(beta)):
         total = total + matrix[:, j] * beta[j]
@@ -77,6 +77,57 @@ def forward(p: Potentials, end: Float[Array, "K B"]) -> Forward:
     kept = c > (UNDERFLOW if c.dtype == jnp.float64 else 1e-30)
     log_scale = jnp.where(kept, jnp.log(jnp.where(kept, c, 1.0)) + shift, jnp.nan)
     return Forward(a * _inverse(c)[:, None], log_scale, end)
+
+
+def transfer(p: Potentials) -> Float[Array, "K K B"]:
+    """What a stretch does to the filtered distribution before it: row i is, up to one factor for all rows, what it ends
+    with when it begins in state i."""
+    first, transition, emission, _ = _numbers(p)
+    moving = transition.ndim == 4
+    k, lanes = emission.shape[1:]
+
+    def body(m: Array, x: tuple[Array, ...]) -> tuple[Array, None]:
+        b, start, *rest = x
+        matrix = _lanes(rest[0] if moving else transition)
+        total = m[0, 0]
+        for i in range(k):
+            for j in range(0 if i else 1, k):
+                total = total + m[i, j]
+        moved = m[:, :1] * matrix[:1]
+        for i in range(1, k):
+            moved = moved + m[:, i : i + 1] * matrix[i : i + 1]
+        # Where a sequence begins the row keeps its weight: the likelihood of what ended there.
+        arrived = sum((m[:, j : j + 1] for j in range(1, k)), start=m[:, :1])
+        return jnp.where(start, arrived * first, moved) * _inverse(total) * b, None
+
+    begin = jnp.broadcast_to(jnp.eye(k, dtype=emission.dtype)[..., None], (k, k, lanes))
+    return lax.scan(body, begin, (emission, p.start, *((transition,) if moving else ())))[0]
+
+
+def joints(
+    transfers: Float[Array, "m K K B"], begin: Float[Array, "K B"], end: Float[Array, "K B"]
+) -> tuple[Float[Array, "m K B"], Float[Array, "m K B"]]:
+    """(what each of m stretches begins with, what each ends with) where they follow one another along the lanes."""
+
+    def forth(a: Array, m: Array) -> tuple[Array, Array]:
+        new = jnp.einsum("ib,ijb->jb", a, m)
+        return new * _inverse(jnp.sum(new, axis=0)), a
+
+    def back(beta: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        m, a = x
+        new = jnp.einsum("ijb,jb->ib", m, beta)
+        # As in the recursion itself: the filtered distribution times beta adds up to one.
+        return new * _inverse(jnp.sum(a * new, axis=0)), beta
+
+    # The first stretch begins with a sequence: whatever stands before it, none of it passes.
+    uniform = jnp.full_like(begin, 1.0 / len(begin))
+    _, begins = lax.scan(forth, uniform, transfers)
+    _, ends = lax.scan(back, end, (transfers, begins), reverse=True)
+    return begins, ends
+
+
+def _lanes(transition: Float[Array, "K K *B"]) -> Float[Array, "K K B"]:
+    return transition[..., None] if transition.ndim == 2 else transition
 
 
 def backward(

@@ -73,21 +73,22 @@ def _on_lanes(model: Model, params: Any, sequences: Sequences, f: Any, *extra: A
     with jax.enable_x64(True):
         form = ChainForm(model)
         prepared = form.prepare(sequences, np.ones(sequences.n), "float64")
-        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), params)
+        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), model.space.check(params))
         if np.isnan(np.asarray(_log_prob(form, params, prepared))).any():
             form = ChainForm(model, exact=True)
         found = jax.tree.map(np.asarray, f(form, params, prepared, *extra))
     if whole:
         return found
-    place = pack(sequences.lengths).place
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[place], found)
+    lanes = pack(sequences.lengths)
+    step, lane = np.divmod(lanes.place, lanes.index.shape[1])
+    return jax.tree.map(lambda a: a[step, lane], found)
 
 
 def _one(form: ChainForm, params: Any, prepared: Prepared) -> tuple[Potentials, Any, Any]:
     """(potentials, forward pass, edges) of all lanes in one stretch."""
-    rows = jax.tree.map(lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), prepared.rows)
+    rows = jax.tree.map(form.joined, prepared.rows)
     p = form.potentials(params, prepared.context, rows)
-    begin, end = form.edges(params, prepared)
+    begin, end = form.edges(params, rows)
     return p, form.arithmetic.forward(p, begin), (begin, end)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import isinf, nan
 from pathlib import Path
@@ -42,12 +42,14 @@ class Columns:
                 raise InputError(f"{self.path}: column {name!r} has no value on {place}; {advice}")
 
 
-def read(path: Path, names: Sequence[str]) -> Columns:
+def read(path: Path, names: Sequence[str], named: Collection[str] = ()) -> Columns:
     """Columns of a CSV file with a header line, or of a Parquet file.
 
     Args:
         path: the file.
         names: the columns to read. With none, the message says which there are.
+        named: those of them whose cells are names, as of persons, and need not be numbers: they become 0, 1, ... in
+            the order of their first appearance.
 
     Raises:
         InputError: no such file, not such a file, no rows, an unknown column, text, an infinite number.
@@ -58,9 +60,9 @@ def read(path: Path, names: Sequence[str]) -> Columns:
         if not start:
             raise InputError(f"{path} is empty: expected a header line and one line for each observation")
         if start == b"PAR1" or path.suffix in (".parquet", ".pq"):
-            columns = _parquet(path, names)
+            columns = _parquet(path, names, named)
         else:
-            columns = _csv(path, names)
+            columns = _csv(path, names, named)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError:
@@ -73,7 +75,7 @@ def read(path: Path, names: Sequence[str]) -> Columns:
     return columns
 
 
-def _csv(path: Path, names: Sequence[str]) -> Columns:
+def _csv(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
     # utf-8-sig: spreadsheets put a byte order mark before the header.
     with open(path, newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, strict=True)
@@ -83,6 +85,7 @@ def _csv(path: Path, names: Sequence[str]) -> Columns:
                 raise InputError(f"{path}: the header {header[0]!r} has no comma: expected fields set apart by commas")
             chosen = _chosen(path, header, names)
             values, places = [array("d") for _ in chosen], array("q")
+            codes: dict[str, dict[str, int]] = {name: {} for name in named}
             for row in lines:
                 if not row:
                     continue
@@ -90,7 +93,12 @@ def _csv(path: Path, names: Sequence[str]) -> Columns:
                     told = f"{len(row)} fields on line {lines.line_num}, {len(header)} in the header"
                     raise InputError(f"{path}: {told}; is the file truncated?")
                 for i, column in zip(chosen, values, strict=True):
-                    column.append(_number(row[i], path, header[i], lines.line_num))
+                    known = codes.get(header[i])
+                    if known is None:
+                        column.append(_number(row[i], path, header[i], lines.line_num))
+                    else:
+                        missing = row[i].strip().lower() in MISSING
+                        column.append(nan if missing else known.setdefault(row[i].strip(), len(known)))
                 places.append(lines.line_num)
         except csv.Error as error:
             raise InputError(f"{path}: line {lines.line_num}: {error}; is the file truncated?") from None
@@ -115,7 +123,7 @@ def _number(text: str, path: Path, column: str, line: int) -> float:
     return number
 
 
-def _parquet(path: Path, names: Sequence[str]) -> Columns:
+def _parquet(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -127,13 +135,20 @@ def _parquet(path: Path, names: Sequence[str]) -> Columns:
             header = file.schema_arrow.names
             _chosen(path, header, names)
             table = file.read(columns=list(names))
-        columns = {name: _arrow_column(path, name, table[name], pa) for name in names}
+        columns = {
+            name: _codes(table[name]) if name in named else _arrow_column(path, name, table[name], pa) for name in names
+        }
     except (pa.ArrowException, OSError) as error:
         told = f"is not a Parquet file that can be read ({one_line(error)})"
         raise InputError(f"{path} {told}; is it truncated?") from None
     if table.num_rows == 0:
         raise InputError(f"{path} has no rows: expected one for each observation")
     return Columns(path, columns, _Numbered("row", range(table.num_rows)))
+
+
+def _codes(column: Any) -> Float[np.ndarray, " N"]:
+    known: dict[Any, int] = {}
+    return np.array([nan if cell is None else known.setdefault(cell, len(known)) for cell in column.to_pylist()])
 
 
 def _arrow_column(path: Path, name: str, column: Any, pa: Any) -> Float[np.ndarray, " N"]:

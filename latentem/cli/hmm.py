@@ -1,0 +1,95 @@
+"""Fit a hidden Markov model to columns of a CSV or Parquet file whose rows follow one another in time.
+
+Prints the estimates. With --out DIR it also writes DIR/fit.json and DIR/states.csv: for each row of the data the
+smoothed probability of every state, and the state on the most probable path (Viterbi). A row without any value is
+a time step that was not observed. Exit code 0; 2 for input that cannot be used; 3 when the fit did not converge.
+
+  latentem hmm earthquakes.csv --columns count --states 3 --emission poisson --out fit
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentem.cli import fitting, reading
+from latentem.cli.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from latentem import Fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latentem hmm`."""
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
+    add("--columns", type=fitting.names, default=[], metavar="A,B", help="columns to fit, by name")
+    add("--states", type=fitting.at_least_1, required=True, metavar="K", help="number of states")
+    fitting.add_family(parser, "--emission", "state")
+    add("--sequence", metavar="COLUMN", help="column that says which sequence a row belongs to (default: one sequence)")
+    add(
+        "--initial",
+        choices=("free", "stationary"),
+        default="free",
+        metavar="NAME",
+        help="distribution of the first state: free, or stationary, that of the transition matrix (default free)",
+    )
+    fitting.add_search(parser, "states.csv")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, fit, print, write.
+
+    Returns:
+        0, or 3 where the fit did not converge.
+
+    Raises:
+        InputError: data, options or folder that cannot be used.
+    """
+    import jax
+
+    import latentem as lem
+
+    names, sequence = options.columns, options.sequence
+    if sequence in names:
+        raise InputError(f"--sequence {sequence} is also among --columns: expected different columns")
+    wanted = [*names, sequence] if sequence and names else names
+    columns = reading.read(options.data, wanted, named=[sequence] if sequence else [])
+    if sequence:
+        columns.refuse_missing([sequence], "say which sequence the row belongs to")
+    family, shared, data = fitting.described(columns, names, options.family, options.covariance, gaps=True)
+    fitting.make_folder(options.out)
+    try:
+        series = lem.sequences(data, sequence=columns.values[sequence] if sequence else None)
+        fit = lem.fit(
+            lem.HMM(options.states, family, initial=options.initial, shared=shared),
+            series,
+            key=jax.random.key(options.seed),
+            starts=options.starts,
+            max_iterations=options.max_iterations,
+        )
+    except ValueError as error:
+        raise InputError(f"{options.data}: {fitting.placed(one_line(error), columns, options)}") from None
+    several = "" if series.n == 1 else f", {series.n} sequences"
+    print(f"{options.data}, columns {', '.join(names)}{several}")
+    print(fit.summary())
+    if options.out is not None:
+        _write(fit, options.out)
+        print(f"\nwrote {options.out / 'fit.json'} and {options.out / 'states.csv'}")
+    if not fit.status.ok:
+        print(f"latentem hmm: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _write(fit: Fit, folder: Path) -> None:
+    smoothed, path = fit.smooth(), fit.viterbi()
+    if isinstance(path, list):
+        smoothed, path = np.concatenate(smoothed), np.concatenate(path)
+    header = [*(f"state_{k}" for k in range(smoothed.shape[1])), "viterbi"]
+    rows = ([*p, state] for p, state in zip(smoothed.tolist(), path.tolist(), strict=True))
+    fitting.write(fit, folder, "states.csv", header, rows)

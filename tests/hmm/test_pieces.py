@@ -1,0 +1,84 @@
+"""An E-step worked in groups of lanes, in stretches of time or in blocks side by side is the E-step in one piece."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import latentem as lem
+from latentem.chain import form as chain_form
+from latentem.chain.form import ChainForm
+
+HMM = lem.HMM(3, lem.families.Gaussian("diagonal"))
+PARAMS = {
+    "initial": np.array([0.5, 0.3, 0.2]),
+    "transition": np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.0, 0.3, 0.7]]),
+    "emission": {"mean": np.array([[-1.0, 0.5], [0.3, 0.0], [2.0, -0.4]]), "variance": np.full((3, 2), 0.7)},
+}
+
+
+def e_step(form: ChainForm, series: lem.Sequences) -> tuple[np.ndarray, float, Any, tuple[int, ...]]:
+    """(log p of each sequence, log-likelihood, expected statistics, layout)."""
+    weights = np.linspace(0.5, 2.0, series.n)
+    with jax.enable_x64(True):
+        prepared = form.prepare(series, weights, "float64")
+        logs = np.asarray(form.log_prob(PARAMS, prepared))
+        total, expected = jax.jit(form.expect)(PARAMS, prepared)
+        return logs, float(total), jax.tree.map(np.asarray, expected), prepared.rows["start"].shape
+
+
+@pytest.fixture(scope="module")
+def series() -> lem.Sequences:
+    rng = np.random.default_rng(4)
+    lengths = rng.integers(1, 60, 31)
+    return lem.sequences(rng.normal(size=(lengths.sum(), 2)), lengths=lengths)
+
+
+@pytest.mark.parametrize(
+    ("cells", "longest", "narrowest", "pieces"),
+    [
+        pytest.param(700, 1 << 18, 3, (True, False), id="groups"),
+        pytest.param(500, 900, 64, (False, True), id="stretches"),
+        pytest.param(400, 400, 4, (True, True), id="groups in stretches"),
+    ],
+)
+def test_groups_and_stretches(
+    monkeypatch: pytest.MonkeyPatch,
+    series: lem.Sequences,
+    cells: int,
+    longest: int,
+    narrowest: int,
+    pieces: tuple[bool, bool],
+) -> None:
+    hmm, found = HMM.declare(series)
+    form = ChainForm(hmm.model())
+    whole = e_step(form, found)
+    assert whole[3][:2] == (1, 1)
+    monkeypatch.setattr(chain_form, "CELLS", cells)
+    monkeypatch.setattr(chain_form, "LONGEST", longest)
+    monkeypatch.setattr(chain_form, "NARROWEST", narrowest)
+    parts = e_step(form, found)
+    assert (parts[3][0] > 1, parts[3][1] > 1) == pieces
+    same(parts, whole)
+
+
+@pytest.mark.parametrize("length", [40 * 7, 40 * 7 - 1, 40 * 7 - 39])
+@pytest.mark.parametrize("block_cells", [1 << 18, 150])
+def test_blocks(monkeypatch: pytest.MonkeyPatch, length: int, block_cells: int) -> None:
+    rng = np.random.default_rng(length)
+    hmm, found = HMM.declare(lem.sequences([rng.normal(size=(length, 2)), rng.normal(size=(length - 7, 2))]))
+    monkeypatch.setattr(chain_form, "BLOCK_CELLS", block_cells)
+    monkeypatch.setattr(chain_form, "NARROWEST", 3)
+    cut = ChainForm(hmm.model(), blocks=7)
+    whole = e_step(ChainForm(hmm.model()), found)
+    same(e_step(cut, found), whole)
+    same(e_step(cut.careful() or cut, found), whole)
+
+
+def same(parts: tuple[Any, ...], whole: tuple[Any, ...]) -> None:
+    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-12)
+    assert parts[1] == pytest.approx(whole[1], rel=1e-12)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10), parts[2], whole[2])
