@@ -49,7 +49,7 @@ from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, GaussianMixture, KMeans, Mixture  # isort: skip
+from latentem.models import HMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal  # isort: skip
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -72,6 +72,8 @@ __all__ = [
     "GaussianMixture",
     "Gradient",
     "HMM",
+    "IRT",
+    "ItemModel",
     "KMeans",
     "Mixture",
     "Model",
@@ -98,6 +100,7 @@ __all__ = [
     "interval",
     "likelihood_ratio_test",
     "load",
+    "logit_normal",
     "ordered",
     "plot",
     "polynomial_decay",

@@ -18,6 +18,8 @@ from latentem.sequences import Sequences
 #: Random candidates per start; the one with the highest objective on a thinned sample of rows begins the fit.
 CANDIDATES = 24
 THINNED_ROWS = 2000
+#: Spread of further starts around a model's own start, on the free scale.
+AROUND = 0.5
 
 
 def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: str) -> Any:
@@ -42,7 +44,7 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
         first = jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype)[None], checked)
         if starts == 1:
             return first
-    if key is None and space.size > 0:
+    if key is None and space.size > 0 and not (model.start is not None and starts == 1):
         raise ValueError(
             f"{model.name} starts at random: pass key=jax.random.key(0), or initial= with one start and starts=1"
         )
@@ -51,7 +53,7 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
     keys = jax.random.split(key, starts)
-    if model.initial is not None:
+    if model.initial is not None or model.start is not None:
         observations, weights = problem.distinct, problem.distinct_weights
         if isinstance(observations, Sequences):
             observations, weights = observations.of_steps(weights)
@@ -67,9 +69,13 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
 
 @partial(jax.jit, static_argnums=0)
 def _drawn_by_model(model: Model, keys: Any, observations: Any, weights: Any) -> Any:
-    assert model.initial is not None
-    draw = model.initial
-    return jax.vmap(lambda k: model.space.with_fixed(draw(k, observations, weights)))(keys)
+    space, draw, start = model.space, model.initial, model.start
+    if draw is not None:
+        return jax.vmap(lambda k: space.with_fixed(draw(k, observations, weights)))(keys)
+    assert start is not None
+    centre = space.unconstrain(start(observations, weights))
+    away = jax.vmap(lambda k: AROUND * jax.random.normal(k, centre.shape, centre.dtype))(keys)
+    return jax.vmap(lambda d: space.with_fixed(space.constrain(centre + d)))(away.at[0].set(0.0))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -118,8 +118,11 @@ class Model:
         separable: the exponential-family form, where it is known (it is looked for numerically otherwise).
         factored: of a `Chain`: its factors, where they are known.
         initial: `(key, observations, weights) -> params`, a start for EM drawn from the data.
+        start: `(observations, weights) -> params`, in its place, where one start needs no chance; more are drawn around
+            it.
         sample: `(params, key) -> x`, one simulated observation, for bootstrap and simulation.
         name: what summaries and files call the model.
+        declaration: the ready model that states it, with what the data said about it: it reads new data.
 
     Two models are equal when all of these are; a fit compiles once per equal model, so define functions once, at
     module level, rather than anew for every call.
@@ -140,8 +143,10 @@ class Model:
     separable: Separable | None = None
     factored: Factored | None = None
     initial: Callable[[Array, Any, Any], Any] | None = None
+    start: Callable[[Any, Any], Any] | None = None
     sample: Callable[[Any, Array], Any] | None = None
     name: str = "model"
+    declaration: Any = field(default=None, compare=False, repr=False)
     space: ParameterSpace = field(init=False, repr=False)
     joint_prior: Joint = field(init=False, repr=False)
 

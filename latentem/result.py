@@ -104,7 +104,7 @@ class Fit:
             if self.data is None:
                 raise ValueError("this Fit holds no data: pass the observations")
             return self.data
-        return data.read(self.model.declare(x)[1] if self.declaration is None else self.declaration.declare(x)[1])
+        return data.read((self.model.declaration or self.declaration or self.model).declare(x)[1])
 
     def sequences(self, x: Any = None) -> Sequences:
         """Observations of a chain model as sequences: those given, or those of the fit."""

@@ -1,7 +1,8 @@
-"""Ready models: users of the public interface."""
+"""Ready models: declarations written against the public interface."""
 
 from latentem.models.hmm import HMM
+from latentem.models.irt import IRT, ItemModel, logit_normal
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
 
-__all__ = ["HMM", "GaussianMixture", "KMeans", "Mixture"]
+__all__ = ["HMM", "IRT", "GaussianMixture", "ItemModel", "KMeans", "Mixture", "logit_normal"]

@@ -1,0 +1,6 @@
+"""Item response theory: items, abilities, and what is asked of a fit."""
+
+from latentem.models.irt.irt import IRT, logit_normal
+from latentem.models.irt.items import ItemModel
+
+__all__ = ["IRT", "ItemModel", "logit_normal"]

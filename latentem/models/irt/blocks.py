@@ -1,0 +1,189 @@
+"""Blocks of items that share an item model: layout of their params and answers, tables on nodes, their M-step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+import latentem as lem
+from latentem.models.irt.items import ItemModel
+
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Items of one model with one number of categories.
+
+    Args:
+        name: of its entry in params.
+        model: of one item.
+        items: columns of the answers.
+        categories: C.
+        abilities: columns of ability that the items load on.
+        groups: G, where params may differ between groups.
+        own: names of params that each group has its own of; they have an axis over groups.
+        shared: names of params that all items of the block have in common; they have no axis over items.
+        fixed: {name: values with that leading axis}.
+        prior: (name, prior of one item) pairs.
+    """
+
+    name: str
+    model: ItemModel
+    items: tuple[int, ...]
+    categories: int
+    abilities: tuple[int, ...] = (0,)
+    groups: int = 1
+    own: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
+    fixed: tuple[tuple[str, Any], ...] = ()
+    prior: tuple[tuple[str, Any], ...] = ()
+
+    @cached_property
+    def _one(self) -> Params:
+        """Constraints of one item that are not fixed, over groups where they differ."""
+        held = dict(self.fixed)
+        return {
+            name: constraint.batched(self.groups) if name in self.own else constraint
+            for name, constraint in dict(self.model.params).items()
+            if name not in held
+        }
+
+    def constraints(self) -> Params:
+        """Constraints of all items."""
+        free = {
+            name: constraint if name in self.shared else constraint.batched(len(self.items))
+            for name, constraint in self._one.items()
+        }
+        return {**free, **dict(self.fixed)}
+
+    def _axes(self, params: Params) -> Params:
+        return {name: None if name in self.shared else 0 for name in params}
+
+    def log_probabilities(self, params: Params, theta: Float[Array, "T D"]) -> Float[Array, "T G J C"]:
+        """Log-probabilities of every category of every item at every ability; G is 1 where groups do not differ."""
+        ability = theta[:, list(self.abilities)]
+        ability = ability[:, 0] if len(self.abilities) == 1 else ability
+
+        def of_item(item: Params) -> Float[Array, "G T C"]:
+            def of_group(own: Params) -> Float[Array, "T C"]:
+                return jax.vmap(lambda z: self.model.log_probabilities({**item, **own}, z))(ability)
+
+            own = {name: item[name] for name in self.own if name in item}
+            return jax.vmap(of_group)(own) if own else of_group({})[None]
+
+        table = jax.vmap(of_item, in_axes=(self._axes(params),))(params)  # (J, G, T, C)
+        return jnp.moveaxis(table, (0, 1), (2, 1))
+
+    def one_log_prob(self, params: Params, answers: Any, group: Any, ability: Any) -> Float[Array, ""]:
+        """Log-probability of the answers of ONE person, -1 for none."""
+        table = self.log_probabilities(params, ability[None])[0]
+        table = table[group] if table.shape[0] > 1 else table[0]
+        mine = answers[np.asarray(self.items)].astype(jnp.int32)
+        picked = jnp.take_along_axis(table, jnp.maximum(mine, 0)[:, None], axis=1)[:, 0]
+        return jnp.sum(jnp.where(mine >= 0, picked, 0.0))
+
+    # --- answers as features
+
+    def features(self, answers: Any, complete: bool, dtype: Any) -> Float[Array, "n F"]:
+        """Indicators of the categories, without the first one where nobody's answer is missing."""
+        first = 1 if complete else 0
+        mine = answers[:, self._slice]
+        if self.categories == 2 and complete:
+            return mine.astype(dtype)
+        indicators = mine[:, :, None] == jnp.arange(first, self.categories, dtype=mine.dtype)
+        return indicators.reshape(len(mine), -1).astype(dtype)
+
+    @property
+    def _slice(self) -> Any:
+        first, last = self.items[0], self.items[-1]
+        contiguous = self.items == tuple(range(first, last + 1))
+        return slice(first, last + 1) if contiguous else np.asarray(self.items)
+
+    # --- M-step
+
+    def maximize(self, counts: Float[Array, "K G J C"], params: Params, theta: Any, newton: Any) -> Params:
+        """The params that maximise sum counts * log-probabilities + log prior: item by item, or all together where
+        they share params.
+
+        Args:
+            counts: expected number of answers at each node, G being 1 where groups do not differ.
+            params: current ones.
+            theta: nodes (K, D).
+            newton: the maximiser, such as `lem.Newton()`.
+        """
+        held = {name: params[name] for name, _ in self.fixed}
+        free = {name: params[name] for name in self._one}
+        if not free:
+            return params
+        if self.shared & set(self._one):
+            space = lem.ParameterSpace.of({k: v for k, v in self.constraints().items() if k in free})
+
+            def whole(u: Float[Array, " P"]) -> Float[Array, ""]:
+                tried = space.constrain(u)
+                value = jnp.sum(_product(counts, self.log_probabilities({**tried, **held}, theta)))
+                return value + self.log_prior(tried)
+
+            return {**space.constrain(newton(whole, space.unconstrain(free))), **held}
+        one = lem.ParameterSpace.of(self._one)
+
+        def of_item(item: Params, own: Params, n: Float[Array, "K G C"]) -> Params:
+            single = self._single()
+
+            def q(u: Float[Array, " P"]) -> Float[Array, ""]:
+                tried = one.constrain(u)
+                every = jax.tree.map(lambda a: a[None], {**tried, **own})
+                table = single.log_probabilities(every, theta)[:, :, 0]
+                return jnp.sum(_product(n, table)) + single.log_prior(jax.tree.map(lambda a: a[None], tried))
+
+            return one.constrain(newton(q, one.unconstrain(item)))
+
+        return {**jax.vmap(of_item, in_axes=(0, 0, 2))(free, held, counts), **held}
+
+    def _single(self) -> Block:
+        return Block(
+            self.name, self.model, (0,), self.categories, self.abilities, self.groups, self.own, prior=self.prior
+        )
+
+    def log_prior(self, params: Params) -> Float[Array, ""]:
+        """Sum of the log prior densities of all items."""
+        total = jnp.zeros((), jnp.result_type(*jax.tree.leaves(params), jnp.float32))
+        for name, prior in self.prior:
+            if name in params:
+                density = getattr(prior, "log_prob", prior)
+                value = params[name]
+                total = total + (density(value) if name in self.shared else jnp.sum(jax.vmap(density)(value)))
+        return total
+
+    # --- start
+
+    def start(self, answers: Any, weights: Any) -> Params:
+        """Params from the proportions of the categories."""
+        mine = answers[:, self._slice]
+        indicators = mine[:, :, None] == jnp.arange(self.categories, dtype=mine.dtype)
+        counts = jnp.einsum("n,njc->jc", weights, indicators.astype(weights.dtype)) + 0.5
+        shares = counts / jnp.sum(counts, axis=1, keepdims=True)
+        made = jax.vmap(lambda p: self.model.starting(p, len(self.abilities)))(shares)
+        tree: Params = {}
+        for name, value in made.items():
+            held = dict(self.fixed).get(name)
+            if held is not None:
+                tree[name] = jnp.asarray(held.value, weights.dtype)
+                continue
+            value = jnp.mean(value, axis=0) if name in self.shared else value
+            if name in self.own:
+                axis = 0 if name in self.shared else 1
+                value = jnp.repeat(jnp.expand_dims(value, axis), self.groups, axis=axis)
+            tree[name] = value
+        return tree
+
+
+def _product(counts: Array, table: Array) -> Array:
+    """counts * table, 0 where nothing was counted: a category may be impossible there."""
+    return jnp.where(counts > 0, counts * jnp.where(counts > 0, table, 0.0), 0.0)

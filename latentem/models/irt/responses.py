@@ -1,0 +1,181 @@
+"""Answers as the models want them: persons by items, categories numbered from 0, -1 for no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from latentem import tables
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of a data set.
+
+    Args:
+        names: of the items.
+        answers: (N, J), NaN where missing.
+        others: {name: column} that are not items.
+    """
+
+    names: tuple[str, ...]
+    answers: Float[np.ndarray, "N J"] | Int[np.ndarray, "N J"]
+    others: Mapping[str, np.ndarray]
+
+
+def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table:
+    """Items and other columns of an array (persons x items), a table, a dict of columns, or a dict with one matrix
+    under "responses" and columns beside it.
+
+    Raises:
+        ValueError, TypeError: in one line, for what is no such table.
+    """
+    if tables.is_table(data):
+        data = tables.columns_of(data, "responses")
+    if not isinstance(data, Mapping):
+        matrix = _numbers("responses", data)
+        if matrix.ndim != 2:
+            raise ValueError(f"responses have shape {matrix.shape}: expected (persons, items)")
+        if others:
+            raise ValueError(
+                f"responses are an array without a column {others[0]!r}: pass a table, or "
+                f'{{"responses": (persons, items), {others[0]!r}: ...}}'
+            )
+        return Table(_chosen(items, tuple(f"item_{j + 1}" for j in range(matrix.shape[1])), matrix), matrix, {})
+    columns: dict[str, np.ndarray] = {}
+    for name, value in data.items():
+        if name in others:
+            columns[name] = np.asarray(value)
+            continue
+        if items is not None and name not in items and name != "responses":
+            continue
+        array = _numbers(f"responses[{name!r}]", value) if not tables.is_table(value) else value
+        if tables.is_table(array):
+            columns |= tables.columns_of(array, name)
+        elif array.ndim == 2:
+            columns |= {f"item_{j + 1}": array[:, j] for j in range(array.shape[1])}
+        else:
+            columns[str(name)] = array
+    absent = [name for name in [*(items or ()), *others] if name not in columns]
+    if absent:
+        raise ValueError(f"responses have no column {absent[0]!r}: expected one of {', '.join(map(str, data))}")
+    names = tuple(items) if items is not None else tuple(name for name in columns if name not in others)
+    if not names:
+        raise ValueError("responses hold no items: expected a column for each item")
+    lengths = {name: len(columns[name]) for name in [*names, *others]}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise ValueError(f"columns differ in their number of persons ({told}): give each the same number")
+    answers = np.stack([columns[name] for name in names], axis=1)
+    return Table(names, answers, {name: columns[name] for name in others})
+
+
+def _chosen(items: Sequence[str] | None, names: tuple[str, ...], matrix: np.ndarray) -> tuple[str, ...]:
+    if items is None:
+        return names
+    if len(items) != matrix.shape[1]:
+        raise ValueError(f"items name {len(items)} columns: responses have {matrix.shape[1]}")
+    return tuple(items)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, jax.Array):
+        value = np.asarray(value)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            array = np.array([[np.nan if x is None else x for x in np.ravel(row)] for row in array], dtype=np.float64)
+            array = array.reshape(np.asarray(value, dtype=object).shape)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} hold entries that are not numbers: expected categories, nan where missing") from None
+    return array
+
+
+def categories(table: Table) -> tuple[tuple[int, ...], ...]:
+    """The categories of every item, ascending, as they stand in the data.
+
+    Raises:
+        ValueError: an item nobody answered, one with one category, or answers that are not whole numbers.
+    """
+    found = []
+    for j, name in enumerate(table.names):
+        column = table.answers[:, j]
+        if column.dtype.kind == "f":
+            column = column[~np.isnan(column)]
+            wrong = np.flatnonzero(column != np.round(column))
+            if len(wrong):
+                raise ValueError(
+                    f"item {name!r} holds {float(column[wrong[0]])}: expected whole numbers for categories, nan where "
+                    "missing"
+                )
+        if not len(column):
+            raise ValueError(f"item {name!r} has no answers: remove it")
+        if np.max(np.abs(column)) > 1e6:
+            raise ValueError(f"item {name!r} holds {int(column[np.argmax(np.abs(column))])}: expected categories")
+        values = tuple(int(v) for v in np.unique(column))
+        if len(values) == 1:
+            raise ValueError(
+                f"item {name!r} has one category (all answers are {values[0]}): it says nothing of ability; remove it"
+            )
+        if len(values) > 100:
+            raise ValueError(f"item {name!r} has {len(values)} categories: expected at most 100")
+        found.append(values)
+    return tuple(found)
+
+
+def codes(table: Table, known: Sequence[Sequence[int]]) -> Int[np.ndarray, "N J"]:
+    """Answers as int8 codes 0 ... C - 1, -1 where missing.
+
+    Raises:
+        ValueError: an answer outside the known categories of its item.
+    """
+    coded = np.empty(table.answers.shape, np.int8)
+    for j, (name, values) in enumerate(zip(table.names, known, strict=True)):
+        column, expected = table.answers[:, j], np.asarray(values)
+        place = np.clip(np.searchsorted(expected, column), 0, len(expected) - 1)
+        missing = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
+        wrong = np.flatnonzero((expected[place] != column) & ~missing)
+        if len(wrong):
+            person = int(wrong[0])
+            raise ValueError(
+                f"item {name!r} holds {column[person].item()} for person {person}: expected one of {list(values)}"
+            )
+        coded[:, j] = np.where(missing, -1, place)
+    return coded
+
+
+def groups(name: str, column: np.ndarray, labels: Sequence[Any]) -> Int[np.ndarray, " N"]:
+    """Numbers of the groups.
+
+    Raises:
+        ValueError: a missing or unknown label, or a group with one person.
+    """
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        raise ValueError(f"group column {name!r} has no value for person {int(np.argmax(np.isnan(column)))}")
+    number = {label: g for g, label in enumerate(labels)}
+    unknown = [label for label in column.tolist() if label not in number]
+    if unknown:
+        raise ValueError(f"group column {name!r} holds {unknown[0]!r}: expected one of {list(labels)}")
+    return np.array([number[label] for label in column.tolist()], np.int32)
+
+
+def covariates(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> Float[np.ndarray, "N p"]:
+    """Covariates side by side.
+
+    Raises:
+        ValueError: a missing value, or a covariate that is the same for all.
+    """
+    for name in names:
+        column = np.asarray(columns[name], float)
+        if not np.isfinite(column).all():
+            raise ValueError(f"covariate {name!r} has no value for person {int(np.argmin(np.isfinite(column)))}")
+        if len(column) > 1 and np.ptp(column) == 0:
+            raise ValueError(
+                f"covariate {name!r} is {column[0]} for everybody: the mean of ability has no intercept; drop it"
+            )
+    return np.stack([np.asarray(columns[name], float) for name in names], axis=1)
