@@ -143,9 +143,8 @@ class IRT(Verbs):
             rows["group"] = door.groups(self.group, table.others[self.group], seen.groups)
         if self.covariates:
             rows["covariates"] = door.covariates(self.covariates, table.others)
-        return _model(
-            replace(self, model=dict(self.model) if isinstance(self.model, tuple) else self.model, seen=seen)
-        ), rows
+        chosen = dict(self.model) if isinstance(self.model, tuple) else self.model
+        return _model(replace(self, model=chosen, seen=seen)), rows
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -336,6 +335,25 @@ class IRT(Verbs):
             drawn = jax.random.categorical(own, table, axis=-1).astype(jnp.int8)
             answers = answers.at[np.asarray(block.items)].set(drawn)
         return answers
+
+    # --- tables for verbs
+
+    def table(self, params: Params, theta: Float[Array, "T D"]) -> Float[Array, "T G J C"]:
+        """Log-probabilities of all items in the order of the data, C the largest number of categories; -inf for
+        categories that an item does not have. G is 1 where groups do not differ in item params."""
+        j, most = len(self._seen.names), max(block.categories for block in self.blocks)
+        groups = self.ability.groups if any(block.own for block in self.blocks) else 1
+        whole = jnp.full((len(theta), groups, j, most), -jnp.inf, jnp.result_type(theta))
+        for block in self.blocks:
+            part = block.log_probabilities(params[block.name], theta)
+            whole = whole.at[:, :, np.asarray(block.items), : block.categories].set(part)
+        return whole
+
+    def log_weights(self, params: Params, rows: Any) -> Float[Array, "n K"]:
+        """Log weight of every node for every person before any answer: log p(ability) of their group or covariates."""
+        natural = self.ability.natural(params.get("ability", {}), self.grid)
+        lead = self.ability.features(rows, natural.dtype)
+        return lead @ natural.T + jnp.asarray(self.grid.log_weights, natural.dtype)
 
     # --- densities
 

@@ -125,7 +125,7 @@ def partial_credit(item: Params, ability: Any) -> Float[Array, " C"]:
 
 
 def rating_scale(item: Params, ability: Any) -> Float[Array, " C"]:
-    """log P(c) = c (slope . ability + location) + step_c + const, step_0 = step_{C-1} = 0; items have steps in common."""
+    """log P(c) = c (slope . ability + location) + step_c + const, step_0 = step_{C-1} = 0; steps are common."""
     end = jnp.zeros(1, item["step"].dtype)
     steps = jnp.concatenate([end, item["step"], end])
     return jax.nn.log_softmax(jnp.arange(len(steps)) * (_predictor(item, ability) + item["location"]) + steps)
