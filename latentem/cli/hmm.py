@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     columns = reading.read(options.data, wanted, named=[sequence] if sequence else [])
     if sequence:
         columns.refuse_missing([sequence], "say which sequence the row belongs to")
+        _refuse_apart(columns, sequence)
     family, shared, data = fitting.described(columns, names, options.family, options.covariance, gaps=True)
     fitting.make_folder(options.out)
     try:
@@ -84,6 +85,15 @@ def run(options: argparse.Namespace) -> int:
         print(f"latentem hmm: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
         return 3
     return 0
+
+
+def _refuse_apart(columns: reading.Columns, sequence: str) -> None:
+    """InputError where the rows of a sequence are apart."""
+    # Names are numbered as they appear, so that only one seen before is below the number before it.
+    back = np.flatnonzero(np.diff(columns.values[sequence]) < 0)
+    if len(back):
+        told = f"column {sequence!r} on {columns.places[int(back[0]) + 1]} goes back to a sequence that has ended"
+        raise InputError(f"{columns.path}: {told}: sort the rows by sequence, then by time")
 
 
 def _write(fit: Fit, folder: Path) -> None:
