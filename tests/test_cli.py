@@ -312,7 +312,9 @@ def test_demo(run: Run, tmp_path: Path) -> None:
     assert "36.0 % quiet days, with 1.256 deaths a day" in printed and "2.663" in printed
     assert "35.6 % short ones: 2.04 minutes, then 54.5 minutes" in printed
     assert "64.4 % long ones: 4.29 minutes, then 80.0 minutes" in printed
-    for name in ("deaths.png", "old_faithful.png"):
+    assert "log-likelihood -328.527483" in printed  # EM in NumPy with random restarts
+    assert "calm: 13.13 earthquakes a year" in printed and "restless: 29.71" in printed
+    for name in ("deaths.png", "old_faithful.png", "earthquakes.png"):
         assert str(Path("latentem-demo") / name) in printed
         assert (tmp_path / "latentem-demo" / name).read_bytes().startswith(b"\x89PNG")
 

@@ -5,6 +5,7 @@ number stands next to each component for print in black and white. Needs matplot
 """
 
 from latentem.plot.density import mixture_density
+from latentem.plot.states import state_probabilities
 from latentem.plot.trace import log_likelihood_trace
 
-__all__ = ["log_likelihood_trace", "mixture_density"]
+__all__ = ["log_likelihood_trace", "mixture_density", "state_probabilities"]
