@@ -11,7 +11,7 @@ import numpy as np
 
 from latentem.latents import Chain, Continuous
 from latentem.model import Model
-from latentem.sequences import Sequences
+from latentem.sequences import Sequences, sequences
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
@@ -24,7 +24,8 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
     if not hasattr(model, "declare"):
         raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
     declared, observations = model.declare(data)
-    return (declared if isinstance(declared, Model) else declared.model()), observations
+    declared = declared if isinstance(declared, Model) else declared.model()
+    return declared, sequences(observations) if isinstance(declared.latent, Chain) else observations
 
 
 def check_declaration(model: Model, observations: Any) -> None:

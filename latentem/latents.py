@@ -178,7 +178,7 @@ class Chain(Latent):
             raise TypeError(f"Chain(first={self.first!r}): expected a function (params, x, z) of the first step")
 
     def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
-        raise TypeError("the states of a chain have no posterior step by step: use fit.smooth() or lem.chain.smooth")
+        raise TypeError("the states of a chain have no posterior step by step: use fit.smooth() or lem.chain.smoothed")
 
     def example(self) -> np.ndarray:
         return np.zeros((), np.int32)

@@ -99,12 +99,13 @@ class Fit:
     def _read(self, x: Any) -> Data:
         """Checked observations: those given, or those of the fit."""
         from latentem import data
+        from latentem.declaration import declare
 
         if x is None:
             if self.data is None:
                 raise ValueError("this Fit holds no data: pass the observations")
             return self.data
-        return data.read((self.model.declaration or self.declaration or self.model).declare(x)[1])
+        return data.read(declare(self.model.declaration or self.declaration or self.model, x)[1])
 
     def sequences(self, x: Any = None) -> Sequences:
         """Observations of a chain model as sequences: those given, or those of the fit."""

@@ -70,6 +70,8 @@ def first_impossible(model: Model, params: Any, sequences: Sequences) -> Int[np.
 def _on_lanes(model: Model, params: Any, sequences: Sequences, f: Any, *extra: Any, whole: bool = False) -> Any:
     """`f(form, params, prepared)` with its arrays (L, B, ...) back in the order of the steps; in logarithms where
     numbers underflow."""
+    if not isinstance(sequences, Sequences):
+        raise TypeError(f"sequences of type {type(sequences).__name__}: expected lem.sequences(...)")
     with jax.enable_x64(True):
         form = ChainForm(model)
         prepared = form.prepare(sequences, np.ones(sequences.n), "float64")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ import latentem as lem
 from latentem import datasets, plot
 
 QUAKES = datasets.earthquakes()
-OPTIONS = {"method": lem.Plain(), "max_iterations": 2, "polish": False}
+OPTIONS: Any = {"method": lem.Plain(), "max_iterations": 2, "polish": False}
 
 
 @cache
@@ -26,7 +27,7 @@ def three() -> lem.Fit:
 
 def test_states_are_drawn_as_the_fit_has_them(tmp_path: Path) -> None:
     fit = three()
-    figure = plot.state_probabilities(fit, times=QUAKES.year[:40], labels=("year", "earthquakes"))
+    figure: Any = plot.state_probabilities(fit, times=QUAKES.year[:40], labels=("year", "earthquakes"))
     above, below = figure.axes
     assert (below.get_xlabel(), above.get_ylabel()) == ("year", "earthquakes")
     smoothed, path = fit.smooth()[0], fit.viterbi()[0]
@@ -46,7 +47,8 @@ def test_states_are_drawn_as_the_fit_has_them(tmp_path: Path) -> None:
     ]
     figure.savefig(tmp_path / "states.png")
     assert (tmp_path / "states.png").stat().st_size > 5000
-    assert len(plot.state_probabilities(fit, sequence=2).axes[0].lines[0].get_xdata()) == 7
+    last: Any = plot.state_probabilities(fit, sequence=2)
+    assert len(last.axes[0].lines[0].get_xdata()) == 7
 
 
 def test_what_cannot_be_drawn() -> None:
