@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
 from latentem.model import Model, Separable
-from latentem.posterior import expectation, logsumexp
+from latentem.posterior import expectation
 
 
 @jax.tree_util.register_dataclass
@@ -194,18 +194,14 @@ class SeparableForm(Form):
 
     def chunk(self, prepared: Prepared) -> int:
         one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), prepared.rows)
-        width = jax.eval_shape(self.separable.features, one, prepared.context).shape[1]
+        parts = jax.tree.leaves(jax.eval_shape(self.separable.features, one, prepared.context))
+        width = sum(part.shape[1] for part in parts)
         nodes = self.model.latent.nodes()
         return chunk_rows(8 * (width + (16 if nodes is None else len(nodes[1]))))
 
-    def _coefficients(self, params: Any, context: Any) -> Float[Array, "K S"]:
-        return self.separable.natural(params, context)
-
-    def log_joint(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> Float[Array, "K n"]:
-        """log p(x_n, z_k) + log(node weight) of a chunk of rows. Rows are the minor axis: everything elementwise and
-        every reduction over k then runs along contiguous memory, which is several times faster than (n, K) for small
-        K."""
-        joint = lax.dot_general(self._coefficients(params, context), features, (((1,), (1,)), ((), ())))
+    def log_joint(self, params: Any, context: Any, rows: Any, features: Any) -> Float[Array, "K n"]:
+        """log p(x_n, z_k) + log(node weight) of a chunk of rows."""
+        joint = self.separable.log_joint(self.separable.natural(params, context), features)
         if self._log_node_weights is not None:
             joint = joint + jnp.asarray(self._log_node_weights, joint.dtype)[:, None]
         if self.separable.impossible is not None:
@@ -213,18 +209,20 @@ class SeparableForm(Form):
         return joint
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
-        joint = self.log_joint(params, context, rows, self.separable.features(rows, context))
-        return jnp.max(joint, axis=0) if self._hard else logsumexp(joint.T)
+        features = self.separable.features(rows, context)
+        if self._hard:
+            return jnp.max(self.log_joint(params, context, rows, features), axis=0)
+        return self.likelihood(params, context, rows, features)[0]
 
     @property
     def _hard(self) -> bool:
         return getattr(self.model.latent, "hard", False)
 
-    def responsibilities(
-        self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
-    ) -> tuple[Float[Array, " n"], Float[Array, "K n"]]:
-        """(log evidence (n,), responsibilities (K, n)) of a chunk of rows; an impossible row belongs to no
-        component."""
+    def likelihood(
+        self, params: Any, context: Any, rows: Any, features: Any
+    ) -> tuple[Float[Array, " n"], Float[Array, "K n"], Float[Array, " n"]]:
+        """(log evidence (n,), responsibilities (K, n) up to a factor, the factor they are to be divided by (n,)) of a
+        chunk of rows; an impossible row belongs to no component."""
         joint = self.log_joint(params, context, rows, features)
         top = jnp.max(joint, axis=0)
         top = jnp.where(jnp.isfinite(top), top, 0.0)
@@ -232,35 +230,37 @@ class SeparableForm(Form):
         total = jnp.sum(likelihood, axis=0)
         impossible = total == 0
         safe = jnp.where(impossible, 1.0, total)
-        return jnp.where(impossible, -jnp.inf, jnp.log(safe) + top), likelihood * (1.0 / safe)
+        return jnp.where(impossible, -jnp.inf, jnp.log(safe) + top), likelihood, safe
 
-    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
         context = prepared.context
 
-        def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+        def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Any]:
             features = self.separable.features(rows, context)
             if self._hard:
                 joint = self.log_joint(params, context, rows, features)
                 top, best = _largest(joint)
                 empty = jnp.zeros((joint.shape[0], features.shape[1]), features.dtype)
                 return jnp.sum(weighted(w, top)), empty.at[best].add(features * w[:, None])
-            evidence, responsibilities = self.responsibilities(params, context, rows, features)
-            return jnp.sum(weighted(w, evidence)), (responsibilities * w) @ features
+            evidence, likelihood, total = self.likelihood(params, context, rows, features)
+            return jnp.sum(weighted(w, evidence)), self.separable.statistics(likelihood, w / total, features)
 
         return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
 
-    def q(self, params: Any, completed: Float[Array, "K S"], prepared: Prepared) -> Float[Array, ""]:
-        return jnp.sum(weighted(completed, self._coefficients(params, prepared.context)))
+    def q(self, params: Any, completed: Any, prepared: Prepared) -> Float[Array, ""]:
+        natural = self.separable.natural(params, prepared.context)
+        pairs = zip(jax.tree.leaves(completed), jax.tree.leaves(natural), strict=True)
+        return jnp.sum(jnp.stack([jnp.sum(weighted(a, b)) for a, b in pairs]))
 
     @property
     def has_closed_form(self) -> bool:
         form = self.separable
         return form.maximize is not None and (form.includes_prior or not self.model.joint_prior)
 
-    def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+    def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
         return self.expect(params, prepared)
 
-    def maximize(self, expected: Float[Array, "K S"], params: Any, prepared: Prepared) -> Any:
+    def maximize(self, expected: Any, params: Any, prepared: Prepared) -> Any:
         assert self.separable.maximize is not None
         return self.separable.maximize(expected, params, prepared.context)
 
@@ -282,9 +282,9 @@ class GivenSeparableForm(SeparableForm):
     from the features.
     """
 
-    def responsibilities(
-        self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]
-    ) -> tuple[Float[Array, " n"], Float[Array, "K n"]]:
+    def likelihood(
+        self, params: Any, context: Any, rows: Any, features: Any
+    ) -> tuple[Float[Array, " n"], Float[Array, "K n"], Float[Array, " n"]]:
         def of_row(x: Any) -> tuple[Float[Array, ""], Float[Array, " K"]]:
             posterior = self.model.posterior(params, x)
             probabilities = getattr(posterior, "probabilities", None)
@@ -293,7 +293,7 @@ class GivenSeparableForm(SeparableForm):
             return posterior.log_evidence, probabilities
 
         evidence, probabilities = jax.vmap(of_row)(rows["x"])
-        return evidence, probabilities.T
+        return evidence, probabilities.T, jnp.ones_like(evidence)
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
         return jax.vmap(lambda x: self.model.log_evidence(params, x))(rows["x"])

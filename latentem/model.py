@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from latentem.constraints import ParameterSpace
@@ -59,6 +61,10 @@ class Separable:
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
         impossible: `(observations (n, ...), context) -> (n, K) bool`: latent values that are structurally impossible
             for an observation; their log p is -inf and their features . natural is not looked at.
+        basis: `() -> (K, R)`, where coefficients are linear in R functions of the latent value, as the log-odds of a
+            logistic item are in ability: `features` and `natural` then return pairs (lead (n, L), rest (n, S)) and
+            (lead (K, L), loadings (R, S)), log p = lead . lead[k] + basis[k] . (loadings @ rest), and the statistics
+            that `maximize` gets are a pair of these shapes. S columns cost R products instead of K.
     """
 
     features: Callable[[Any, Any], Float[Array, "n S"]]
@@ -68,6 +74,35 @@ class Separable:
     applies: Callable[[Any], bool] | None = None
     includes_prior: bool = False
     impossible: Callable[[Any, Any], Any] | None = None
+    basis: Callable[[], np.ndarray] | None = None
+
+    def log_joint(self, coefficients: Any, features: Any) -> Float[Array, "K n"]:
+        """features . natural of n observations. They are the minor axis: everything elementwise and every reduction
+        over k then runs along contiguous memory, which is several times faster than (n, K) for small K."""
+        if self.basis is None:
+            return _outer(coefficients, features)
+        (lead, loadings), (first, rest) = coefficients, features
+        return _outer(lead, first) + jnp.asarray(self.basis(), loadings.dtype) @ _outer(loadings, rest)
+
+    def statistics(self, likelihood: Float[Array, "K n"], scale: Float[Array, " n"], features: Any) -> Any:
+        """Sums of the features, weighted by likelihood (K, n) * scale (n,): whichever is smaller gets scaled."""
+        if self.basis is None:
+            return _weighted_sum(likelihood, scale, features)
+        first, rest = features
+        basis = jnp.asarray(self.basis(), likelihood.dtype)
+        return _weighted_sum(likelihood, scale, first), _weighted_sum(basis.T @ likelihood, scale, rest)
+
+
+def _weighted_sum(
+    likelihood: Float[Array, "K n"], scale: Float[Array, " n"], features: Float[Array, "n S"]
+) -> Float[Array, "K S"]:
+    if features.shape[1] < likelihood.shape[0]:
+        return likelihood @ (features * scale[:, None])
+    return (likelihood * scale) @ features
+
+
+def _outer(a: Float[Array, "m S"], b: Float[Array, "n S"]) -> Float[Array, "m n"]:
+    return lax.dot_general(a, b, (((1,), (1,)), ((), ())))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def _joints(
     features = form.separable.features(prepared.rows, prepared.context)
     natural = form.separable.natural(params, prepared.context)
     declared = jax.vmap(lambda x: jax.vmap(lambda z: model.complete_log_likelihood(params, x, z))(values))
-    terms = jnp.abs(features) @ jnp.abs(natural).T
+    terms = jnp.abs(form.separable.log_joint(*jax.tree.map(jnp.abs, (natural, features)))).T
     return (
         form.log_joint(params, prepared.context, prepared.rows, features).T,
         declared(prepared.rows) + nodes[1],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,50 @@ import latentem as lem
 from latentem.models.irt.items import ItemModel
 
 Params = dict[str, Any]
+
+
+class Counts(NamedTuple):
+    """Expected number of answers at every node.
+
+    Args:
+        answers: (K, G, J, C), G being 1 where groups do not differ; (K, G, C) of one item.
+    """
+
+    answers: Float[Array, "K G *J C"]
+
+    def axes(self) -> Counts:
+        """Where the items are."""
+        return Counts(2)  # pyright: ignore[reportArgumentType]
+
+    def value(self, block: Block, params: Params, theta: Any) -> Float[Array, ""]:
+        """Expected log-likelihood of the block."""
+        table = block.log_probabilities(params, theta)
+        return jnp.sum(_product(self.answers.reshape(table.shape), table))
+
+
+class Moments(NamedTuple):
+    """The same where log-odds are linear in ability: sums over nodes are all that is needed of the answers.
+
+    Args:
+        answers: (R, G, J, C - 1), expected sum of (1, ability) over answers in each category but the first.
+        persons: (K, G), expected number of persons at every node.
+    """
+
+    answers: Float[Array, "R G *J c"]
+    persons: Float[Array, "K G"]
+
+    def axes(self) -> Moments:
+        """Where the items are."""
+        return Moments(2, None)  # pyright: ignore[reportArgumentType]
+
+    def value(self, block: Block, params: Params, theta: Any) -> Float[Array, ""]:
+        """Expected log-likelihood of the block."""
+        loadings = block.loadings(params, theta.shape[1], theta.dtype)
+        first = block.log_probabilities(params, theta)[..., 0]
+        return jnp.sum(self.answers.reshape(loadings.shape) * loadings) + jnp.sum(self.persons[:, :, None] * first)
+
+
+Expected = Counts | Moments
 
 
 @dataclass(frozen=True)
@@ -81,6 +125,13 @@ class Block:
         table = jax.vmap(of_item, in_axes=(self._axes(params),))(params)  # (J, G, T, C)
         return jnp.moveaxis(table, (0, 1), (2, 1))
 
+    def loadings(self, params: Params, dimensions: int, dtype: Any) -> Float[Array, "R G J c"]:
+        """Coefficients on (1, ability) of the log-odds of every category against the first, where they are linear."""
+        points = jnp.concatenate([jnp.zeros((1, dimensions), dtype), jnp.eye(dimensions, dtype=dtype)])
+        table = self.log_probabilities(params, points)
+        odds = table[..., 1:] - table[..., :1]
+        return jnp.concatenate([odds[:1], odds[1:] - odds[:1]])
+
     def one_log_prob(self, params: Params, answers: Any, group: Any, ability: Any) -> Float[Array, ""]:
         """Log-probability of the answers of ONE person, -1 for none."""
         table = self.log_probabilities(params, ability[None])[0]
@@ -96,7 +147,7 @@ class Block:
         first = 1 if complete else 0
         mine = answers[:, self._slice]
         if self.categories == 2 and complete:
-            return mine.astype(dtype)
+            return mine.astype(jnp.float32).astype(dtype)  # XLA widens int8 to float64 several times slower in one step
         indicators = mine[:, :, None] == jnp.arange(first, self.categories, dtype=mine.dtype)
         return indicators.reshape(len(mine), -1).astype(dtype)
 
@@ -108,12 +159,12 @@ class Block:
 
     # --- M-step
 
-    def maximize(self, counts: Float[Array, "K G J C"], params: Params, theta: Any, newton: Any) -> Params:
-        """The params that maximise sum counts * log-probabilities + log prior: item by item, or all together where
-        they share params.
+    def maximize(self, expected: Expected, params: Params, theta: Any, newton: Any) -> Params:
+        """The params that maximise the expected log-likelihood + log prior: item by item, or all together where they
+        share params.
 
         Args:
-            counts: expected number of answers at each node, G being 1 where groups do not differ.
+            expected: what an E-step found of these items.
             params: current ones.
             theta: nodes (K, D).
             newton: the maximiser, such as `lem.Newton()`.
@@ -127,24 +178,20 @@ class Block:
 
             def whole(u: Float[Array, " P"]) -> Float[Array, ""]:
                 tried = space.constrain(u)
-                value = jnp.sum(_product(counts, self.log_probabilities({**tried, **held}, theta)))
-                return value + self.log_prior(tried)
+                return expected.value(self, {**tried, **held}, theta) + self.log_prior(tried)
 
             return {**space.constrain(newton(whole, space.unconstrain(free))), **held}
-        one = lem.ParameterSpace.of(self._one)
+        one, single = lem.ParameterSpace.of(self._one), self._single()
 
-        def of_item(item: Params, own: Params, n: Float[Array, "K G C"]) -> Params:
-            single = self._single()
-
+        def of_item(item: Params, own: Params, n: Expected) -> Params:
             def q(u: Float[Array, " P"]) -> Float[Array, ""]:
-                tried = one.constrain(u)
-                every = jax.tree.map(lambda a: a[None], {**tried, **own})
-                table = single.log_probabilities(every, theta)[:, :, 0]
-                return jnp.sum(_product(n, table)) + single.log_prior(jax.tree.map(lambda a: a[None], tried))
+                tried = jax.tree.map(lambda a: a[None], one.constrain(u))
+                known = jax.tree.map(lambda a: a[None], own)
+                return n.value(single, {**tried, **known}, theta) + single.log_prior(tried)
 
             return one.constrain(newton(q, one.unconstrain(item)))
 
-        return {**jax.vmap(of_item, in_axes=(0, 0, 2))(free, held, counts), **held}
+        return {**jax.vmap(of_item, in_axes=(0, 0, expected.axes()))(free, held, expected), **held}
 
     def _single(self) -> Block:
         return Block(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 import latentem as lem
 from latentem.models.irt import responses as door
 from latentem.models.irt.ability import Ability, Grid
-from latentem.models.irt.blocks import Block
+from latentem.models.irt.blocks import Block, Counts, Expected, Moments
 from latentem.models.irt.items import KNOWN, ItemModel, Known
 from latentem.models.irt.verbs import Verbs
 
@@ -365,19 +365,31 @@ class IRT(Verbs):
             value = value + block.one_log_prob(params[block.name], x["answers"], x.get("group", 0), ability)
         return value
 
-    def features(self, rows: Any, context: Any) -> Float[Array, "n S"]:
-        """What one person contributes: group or covariates, then indicators of the answers, block by block."""
+    @cached_property
+    def linear(self) -> bool:
+        """Whether log-odds are linear in ability and no answer is missing: sums of answers weighted by the loadings are
+        then all that an E-step needs of a person."""
+        return self._seen.complete and all(block.model.linear for block in self.blocks)
+
+    def basis(self) -> np.ndarray:
+        """(1, ability) at every node, (K, 1 + D)."""
+        return np.concatenate([np.ones((len(self.grid.values), 1)), self.grid.values], axis=1)
+
+    def features(self, rows: Any, context: Any) -> Any:
+        """What one person contributes: group or covariates, and indicators of the answers, block by block."""
         dtype = jnp.result_type(float)
         lead = self.ability.features(rows, dtype)
-        parts = [lead]
+        parts = []
         for block in self.blocks:
             indicators = block.features(rows["answers"], self._seen.complete, dtype)
             if block.own:
                 indicators = (lead[:, :, None] * indicators[:, None]).reshape(len(indicators), -1)
             parts.append(indicators)
-        return jnp.concatenate(parts, axis=1)
+        if self.linear:
+            return lead, jnp.concatenate(parts, axis=1)
+        return jnp.concatenate([lead, *parts], axis=1)
 
-    def natural(self, params: Params, context: Any) -> Float[Array, "K S"]:
+    def natural(self, params: Params, context: Any) -> Any:
         """Log-densities at the nodes, dual to `features`."""
         theta = jnp.asarray(self.grid.values, jnp.result_type(*jax.tree.leaves(params)))
         lead = self.ability.natural(params.get("ability", {}), self.grid).astype(theta.dtype)
@@ -387,35 +399,42 @@ class IRT(Verbs):
             if self._seen.complete:
                 lead = lead.at[:, : self.ability.groups].add(jnp.sum(table[..., 0], axis=2))
                 table = table[..., 1:] - table[..., :1]
-            parts.append(table.reshape(len(theta), -1))
+            if self.linear:
+                table = block.loadings(params[block.name], theta.shape[1], theta.dtype)
+            parts.append(table.reshape(len(table), -1))
+        if self.linear:
+            return lead, jnp.concatenate(parts, axis=1)
         return jnp.concatenate([lead, *parts], axis=1)
 
-    def counts(self, expected: Float[Array, "K S"]) -> tuple[Float[Array, "K L"], list[Float[Array, "K G J C"]]]:
-        """Expected statistics as (sums of the features of persons, expected number of answers in each category)."""
+    def expected(self, statistics: Any) -> tuple[Float[Array, "K L"], list[Expected]]:
+        """(expected sums of the features of persons at every node, what was found of the items of every block)."""
         width, complete = self.ability.width(), self._seen.complete
-        lead, tables = expected[:, :width], []
-        at = width
+        lead, rest = statistics if self.linear else (statistics[:, :width], statistics[:, width:])
+        found, at = [], 0
         for block in self.blocks:
             groups = self.ability.groups if block.own else 1
-            shape = (len(expected), groups, len(block.items), block.categories - complete)
+            shape = (len(rest), groups, len(block.items), block.categories - complete)
             size = int(np.prod(shape[1:]))
-            table = expected[:, at : at + size].reshape(shape)
+            answers = rest[:, at : at + size].reshape(shape)
             at += size
+            persons = lead[:, : self.ability.groups]
+            persons = persons if block.own else jnp.sum(persons, axis=1, keepdims=True)
+            if self.linear:
+                found.append(Moments(answers, persons))
+                continue
             if complete:
-                persons = lead[:, : self.ability.groups]
-                persons = persons if block.own else jnp.sum(persons, axis=1, keepdims=True)
-                rest = persons[:, :, None] - jnp.sum(table, axis=-1)
-                table = jnp.concatenate([jnp.maximum(rest, 0.0)[..., None], table], axis=-1)
-            tables.append(table)
-        return lead, tables
+                first = jnp.maximum(persons[:, :, None] - jnp.sum(answers, axis=-1), 0.0)
+                answers = jnp.concatenate([first[..., None], answers], axis=-1)
+            found.append(Counts(answers))
+        return lead, found
 
-    def maximize(self, expected: Float[Array, "K S"], params: Params, context: Any) -> Params:
+    def maximize(self, statistics: Any, params: Params, context: Any) -> Params:
         """M-step: every item by itself, and the distribution of ability."""
-        theta = jnp.asarray(self.grid.values, expected.dtype)
-        lead, tables = self.counts(expected)
+        lead, found = self.expected(statistics)
+        theta = jnp.asarray(self.grid.values, lead.dtype)
         new = {
-            block.name: block.maximize(table, params[block.name], theta, NEWTON)
-            for block, table in zip(self.blocks, tables, strict=True)
+            block.name: block.maximize(expected, params[block.name], theta, NEWTON)
+            for block, expected in zip(self.blocks, found, strict=True)
         }
         if "ability" in params:
             new["ability"] = self.ability.maximize(lead, params["ability"], self.grid, NEWTON)
@@ -446,7 +465,9 @@ def _hashable(fixed: Mapping[str, Any]) -> Any:
 @lru_cache(maxsize=128)
 def _model(irt: IRT) -> lem.Model:
     """One Model per declaration, so that equal ones compile once."""
-    separable = lem.Separable(irt.features, irt.natural, irt.maximize, includes_prior=True)
+    separable = lem.Separable(
+        irt.features, irt.natural, irt.maximize, includes_prior=True, basis=irt.basis if irt.linear else None
+    )
     return lem.Model(
         irt.complete_log_likelihood,
         latent=irt.latent,

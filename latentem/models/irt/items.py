@@ -34,6 +34,8 @@ class ItemModel:
         prior: {name: prior} of one item, in the coordinates of `params`; see `latentem.priors`.
         start: `(proportions (C,), D) -> params` from which EM starts; the origin of the constraints when left out.
         name: what tables call it.
+        linear: the log-odds of every category against the first are linear in ability: complete answers then need no
+            table of every item at every node in the E-step.
 
     Two are equal when functions, constraints and priors are: define functions once, at module level.
 
@@ -49,6 +51,7 @@ class ItemModel:
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     start: Callable[[Any, int], Params] | None = field(default=None, compare=False)
     name: str = "custom"
+    linear: bool = False
     _key: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -217,17 +220,18 @@ def _slope(dimensions: int) -> Any:
 def _logistic(*names: str) -> Callable[[int, int], ItemModel]:
     def make(categories: int, dimensions: int) -> ItemModel:
         params = {"slope": _slope(dimensions), "intercept": lem.real(), **{name: lem.unit() for name in names}}
-        return ItemModel(logistic, params, start=_start_logistic(names))
+        return ItemModel(logistic, params, start=_start_logistic(names), linear=not names)
 
     return make
 
 
-def _polytomous(density: Any, start: Any, **shapes: Any) -> Callable[[int, int], ItemModel]:
+def _polytomous(density: Any, start: Any, linear: bool = False, **shapes: Any) -> Callable[[int, int], ItemModel]:
     def make(categories: int, dimensions: int) -> ItemModel:
         return ItemModel(
             density,
             {"slope": _slope(dimensions), **{name: of(categories) for name, of in shapes.items()}},
             start=start,
+            linear=linear,
         )
 
     return make
@@ -237,7 +241,9 @@ def _nominal(categories: int, dimensions: int) -> ItemModel:
     if dimensions > 1:
         raise ValueError("item model 'nominal' loads on one ability here: expected a loading mask with one per item")
     width = categories - 1
-    return ItemModel(nominal, {"slope": lem.real(width), "intercept": lem.real(width)}, start=_start_nominal)
+    return ItemModel(
+        nominal, {"slope": lem.real(width), "intercept": lem.real(width)}, start=_start_nominal, linear=True
+    )
 
 
 def _steps(categories: int) -> Any:
@@ -269,10 +275,12 @@ KNOWN: dict[str, Known] = {
     "3plu": Known(_logistic("upper"), binary=True),
     "4pl": Known(_logistic("guessing", "upper"), binary=True),
     "graded": Known(_polytomous(graded, _start_graded, threshold=lambda c: lem.ordered(c - 1))),
-    "gpcm": Known(_polytomous(partial_credit, _start_partial, intercept=_steps)),
-    "pcm": Known(_polytomous(partial_credit, _start_partial, intercept=_steps), unit_slope=True),
+    "gpcm": Known(_polytomous(partial_credit, _start_partial, linear=True, intercept=_steps)),
+    "pcm": Known(_polytomous(partial_credit, _start_partial, linear=True, intercept=_steps), unit_slope=True),
     "rsm": Known(
-        _polytomous(rating_scale, _start_rating, location=lambda c: lem.real(), step=lambda c: lem.real(c - 2)),
+        _polytomous(
+            rating_scale, _start_rating, linear=True, location=lambda c: lem.real(), step=lambda c: lem.real(c - 2)
+        ),
         shared=("step",),
         unit_slope=True,
     ),
