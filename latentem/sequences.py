@@ -68,6 +68,10 @@ class Sequences:
             return self
         if missing.all():
             raise ValueError("every step of every sequence is missing: expected at least one observation")
+        told = ~missing if self.labels is None else ~missing | (self.labels >= 0)
+        silent = np.flatnonzero(~np.logical_or.reduceat(told, self.starts))
+        if len(silent):
+            raise ValueError(f"every step of sequence {silent[0]} is missing: leave it out")
         stand_in = int(np.argmin(missing))
 
         def filled(a: Any) -> np.ndarray:
@@ -109,6 +113,7 @@ def sequences(
 
     Raises:
         ValueError: lengths that do not add up, an empty sequence, rows of one sequence apart, labels of another length.
+        TypeError: steps that are neither numbers nor sequences of numbers.
 
     >>> series = lem.sequences([[1.0, 2.0, 3.0], [4.0]])
     >>> series.lengths
@@ -116,6 +121,8 @@ def sequences(
     """
     if isinstance(observations, Sequences):
         return observations
+    if lengths is not None and sequence is not None:
+        raise ValueError("lengths and sequence both say where sequences end: pass one of them")
     if isinstance(observations, list | tuple) and lengths is None and sequence is None and _nested(observations):
         parts = [door.arrays(part if not isinstance(part, list) else np.asarray(part)) for part in observations]
         sizes = [len(jax.tree.leaves(part)[0]) for part in parts]
@@ -129,6 +136,8 @@ def sequences(
         return _labelled(Sequences(steps, np.array(sizes)), labels)
     steps = _columns(observations, sequence if isinstance(sequence, str) else None, columns)
     rows = len(jax.tree.leaves(steps)[0])
+    if rows == 0:
+        raise ValueError("observations are empty: expected at least one step")
     if isinstance(sequence, str):
         named = columns_of(observations, "observations") if is_table(observations) else dict(observations)
         if sequence not in named:
@@ -150,8 +159,14 @@ def _nested(observations: Any) -> bool:
 
 def _columns(observations: Any, drop: str | None, columns: Sequence[str] | None) -> Any:
     table = columns_of(observations, "observations") if is_table(observations) else observations
+    if isinstance(table, list | tuple):
+        try:
+            table = np.asarray(table)
+        except ValueError:
+            told = "numbers and sequences, or sequences and lengths="
+            raise TypeError(f"observations mix {told}: expected a list of sequences, or steps end to end") from None
     if not isinstance(table, dict):
-        return door.arrays(np.asarray(table) if isinstance(table, list) else table)
+        return door.arrays(table)
     names = [n for n in table if n != drop] if columns is None else list(columns)
     for name in names:
         if name not in table:
@@ -185,6 +200,10 @@ def _labelled(sequences: Sequences, labels: Any) -> Sequences:
     if labels is None:
         return sequences
     nested = isinstance(labels, list | tuple) and len(labels) > 0 and np.ndim(labels[0]) == 1
+    if nested and len(labels) == sequences.n:
+        for i, (part, length) in enumerate(zip(labels, sequences.lengths, strict=True)):
+            if len(part) != length:
+                raise ValueError(f"labels of sequence {i} have length {len(part)}: expected {length}")
     flat = np.concatenate([np.asarray(part) for part in labels]) if nested else np.asarray(labels)
     if flat.shape != (sequences.total,):
         raise ValueError(f"labels have shape {flat.shape}: expected ({sequences.total},), one for each step")

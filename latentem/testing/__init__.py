@@ -10,6 +10,7 @@ import numpy as np
 
 from latentem import data as door
 from latentem.fit import check_declaration, declare
+from latentem.latents import Chain
 from latentem.mstep import resolve
 from latentem.prepare import prepare
 from latentem.testing.case import Case, generic_point
@@ -80,6 +81,8 @@ def build_case(model: Any, data: Any, key: Any, weights: Any = None) -> tuple[Ca
     Call it, and the parts, inside `jax.enable_x64(True)`.
     """
     declared, observations = declare(model, data)
+    if isinstance(declared.latent, Chain):
+        raise TypeError(f"lem.check: {declared.name} is a chain, and these checks are of independent observations")
     read = door.read(observations, weights)
     check_declaration(declared, read.observations)
     stride = -(-read.n // ROWS)

@@ -165,6 +165,7 @@ def _all_fixed(params: Any) -> dict[str, Any]:
 
 
 POISSON = families.Poisson()
+FREE = lem.HMM(2, POISSON).declare(SERIES)[0].model()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,27 @@ POISSON = families.Poisson()
             lambda: lem.fit(lem.HMM(2, POISSON), lem.sequences(COUNTS, labels=np.full(60, 2)), key=KEY),
             "labels hold state 2: expected 0 to 1, or -1 for not known",
         ),
-        (lambda: lem.fit(lem.HMM(2, families.Categorical(2)), [0, 1, 2], key=KEY), "2"),
+        (
+            lambda: lem.fit(lem.HMM(2, POISSON), lem.sequences([[1.0, 2.0], [np.nan, np.nan]]), key=KEY),
+            "every step of sequence 1 is missing: leave it out",
+        ),
+        (
+            lambda: lem.fit(lem.HMM(2, families.Categorical(2)), [0, 1, 2], key=KEY),
+            "Categorical: observations[2] = 2: expected integers 0, ..., 1; raise categories or recode",
+        ),
+        (
+            lambda: lem.fit(lem.HMM(2, families.Categorical(2)), [0, 1, -1], key=KEY),
+            "Categorical: observations[2] = -1: expected integers 0, 1, 2",
+        ),
+        (lambda: lem.sequences([]), "observations are empty: expected at least one step"),
+        (lambda: lem.sequences(COUNTS, lengths=[60, 0]), "lengths = [60, 0]: expected a list of whole numbers of at"),
+        (
+            lambda: lem.sequences(COUNTS, lengths=[60], sequence=np.zeros(60)),
+            "lengths and sequence both say where sequences end: pass one of them",
+        ),
+        (lambda: lem.sequences([[1, 2], [3]], labels=[[0], [1, 1]]), "labels of sequence 0 have length 1: expected 2"),
+        (lambda: lem.sequences(COUNTS, labels=np.full(60, -2)), "labels: expected states 0, 1, ... and -1"),
+        (lambda: lem.HMM(3, POISSON, allowed=[[1, 1], [0, 1]]), "allowed has shape (2, 2): expected (3, 3)"),
         (lambda: lem.fit(lem.HMM(2, POISSON), SERIES, weights=[1, 2], key=KEY), "weights have shape (2,)"),
         (lambda: lem.fit(lem.HMM(2, POISSON), SERIES, key=KEY, compress=True), "is a chain, whose steps are not"),
     ],
@@ -200,3 +221,24 @@ def test_bad_input_is_told_in_one_line(make: Any, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: lem.sequences([[1, 2], 3]), "observations mix numbers and sequences"),
+        (lambda: lem.sequences([[1, 2], [3]], lengths=[2, 1]), "or sequences and lengths=: expected"),
+        (lambda: lem.sequences(["a", "b"]), "observations holds text: expected real numbers"),
+        (lambda: lem.chain.smoothed(FREE, START, COUNTS), "sequences of type ndarray: expected lem.sequences(...)"),
+        (lambda: lem.check(lem.HMM(2, POISSON), SERIES, KEY), "is a chain"),
+    ],
+)
+def test_other_types_are_told_in_one_line(make: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(told)) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_a_sequence_of_labels_alone_says_something() -> None:
+    series = lem.sequences([[1.0, 2.0], [np.nan, np.nan]], labels=[[-1, -1], [0, 1]]).without_gaps()
+    assert series.observed is not None and series.observed.tolist() == [True, True, False, False]

@@ -76,7 +76,7 @@ def test_missing_steps_and_known_states(seed: int) -> None:
     rng = np.random.default_rng(seed + 1)
     x = np.asarray(series.steps, dtype=float)
     gone = rng.uniform(size=len(x)) < 0.3
-    gone[0] = False
+    gone[series.starts] = False
     x[gone] = np.nan
     emission = np.where(gone[:, None], 0.0, emission)
     labels = np.where(rng.uniform(size=len(x)) < 0.3, rng.integers(0, K, len(x)), -1)
