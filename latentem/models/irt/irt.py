@@ -16,7 +16,8 @@ import latentem as lem
 from latentem.models.irt import responses as door
 from latentem.models.irt.ability import Ability, Grid
 from latentem.models.irt.blocks import Block, Counts, Expected, Moments
-from latentem.models.irt.items import KNOWN, ItemModel, Known
+from latentem.models.irt.items import ItemModel
+from latentem.models.irt.known import KNOWN, Known
 from latentem.models.irt.verbs import Verbs
 
 Params = dict[str, Any]
@@ -69,7 +70,7 @@ class IRT(Verbs):
         quadrature: "grid", equally spaced nodes with normalised normal weights, or "hermite".
 
     Params are {model: {name: (J, ...)}, "ability": {...}}, items in the order of the data. Binary models are in
-    slope-intercept form, logit = slope ability + intercept; `fit.items()` gives difficulties too.
+    slope-intercept form, logit = slope ability + intercept; `fit.item_parameters()` gives difficulties too.
 
     >>> from latentem import datasets
     >>> data = datasets.lsat7()
