@@ -122,7 +122,8 @@ def _climb(
     def slopes(theta: Float[Array, " D"]) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
         return jax.grad(value)(theta), jax.jacfwd(jax.grad(value))(theta)
 
-    theta = newton_ascent(value, slopes, start, iterations=100, tolerance=1e-15).u
+    end = newton_ascent(value, slopes, start, iterations=100, tolerance=1e-15)
+    theta = jnp.where(jnp.isfinite(end.value), end.u, jnp.nan)  # no information on some ability: no such estimate
     curvature, vectors = jnp.linalg.eigh(-slopes(theta)[1])
     flat = curvature < FLAT
     infinite = jnp.sum(jnp.where(flat, vectors, 0.0) ** 2, axis=1) > 1e-6

@@ -6,13 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from latentem.models.irt import parameters
+from latentem.models.irt import information, parameters, sum_scores
+from latentem.models.irt import scores as of_persons
 
 
 class Verbs:
     """Verbs of an item response model. Tables are dicts of columns, which pandas and polars take as they are."""
 
-    verbs: tuple[str, ...] = ("item_parameters",)
+    verbs: tuple[str, ...] = (
+        "item_parameters",
+        "scores",
+        "sum_scores",
+        "item_information",
+        "test_information",
+        "expected_score",
+        "reliability",
+    )
 
     def item_parameters(self, fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
         """A row for every item: its params and what follows from them (difficulties), with standard errors.
@@ -32,3 +41,81 @@ class Verbs:
         ['item', 'model', 'slope', 'intercept', 'difficulty']
         """
         return parameters.item_parameters(fit, errors)
+
+    # --- abilities
+
+    def scores(
+        self, fit: Any, method: str = "eap", x: Any = None, key: Any = None, draws: int = 5
+    ) -> dict[str, np.ndarray]:
+        """Abilities of persons with standard errors.
+
+        Args:
+            fit: the fit.
+            method: "eap" (posterior mean and standard deviation), "map" (posterior mode), "ml" (maximum likelihood),
+                "wle" (the likelihood times the root of the information: Warm's estimate where log-odds are linear in
+                ability), "eapsum" (posterior mean given the sum over the items that the person answered), "plausible"
+                (draws from the posterior).
+            x: other persons, as the data of the fit; those of the fit by default. Items somebody did not answer count
+                for nothing.
+            key: of random draws, for "plausible".
+            draws: plausible values of each person.
+
+        Returns:
+            {"theta": (N,), "se": (N,)}, with an axis over abilities where there are several; {"theta": (N, draws)} for
+            plausible values. Without any wrong answer, or any right one, the maximum of the likelihood is at +-inf and
+            has no standard error (NaN).
+
+        Raises:
+            ValueError: an unknown method, no key for random draws, answers the fit does not know.
+
+        >>> from latentem import datasets
+        >>> data = datasets.lsat7()
+        >>> fit = lem.fit(lem.IRT("2pl"), data.matrix("item_1", "item_2", "item_3"), weights=data.frequency)
+        >>> fit.scores("ml", np.array([[1, 1, 1], [0, 0, 0]]))["theta"]
+        array([ inf, -inf])
+        """
+        return of_persons.scores(fit, method, x, key, draws)
+
+    def sum_scores(self, fit: Any) -> dict[str, np.ndarray]:
+        """Every sum score: ability given it, and how often it was observed and is expected.
+
+        Returns:
+            {"sum_score": (S,), "theta", "se", "observed", "expected"}; counts are of persons who answered every item.
+
+        Raises:
+            ValueError: for several groups or latent regression, where ability depends on more than the sum.
+        """
+        return sum_scores.table_of_sums(fit)
+
+    # --- information
+
+    def item_information(self, fit: Any, theta: Any, group: Any = None) -> np.ndarray:
+        """Fisher information about ability in every item.
+
+        Args:
+            fit: the fit.
+            theta: abilities (T,), or (T, D) for D abilities.
+            group: label, where groups have item params of their own; the reference by default.
+
+        Returns:
+            (T, J), or matrices (T, J, D, D).
+        """
+        return information.item_information(fit, theta, group)
+
+    def test_information(self, fit: Any, theta: Any, group: Any = None) -> np.ndarray:
+        """Fisher information about ability in all items together, (T,) or (T, D, D); see `item_information`."""
+        return information.item_information(fit, theta, group).sum(axis=1)
+
+    def expected_score(self, fit: Any, theta: Any, group: Any = None) -> np.ndarray:
+        """Expected sum score at abilities theta: (T,), in the categories of the data; see `item_information`."""
+        return information.expected_scores(fit, theta, group).sum(axis=1)
+
+    def reliability(self, fit: Any) -> dict[str, Any]:
+        """Reliability of the scores.
+
+        Returns:
+            {"marginal": the mean of variance / (variance + 1 / information) over the ability of the reference
+            population, or of each group (left out for several abilities and latent regression), "empirical": the
+            variance of EAP scores / (that variance + their mean squared standard error)}.
+        """
+        return information.reliability(fit)
