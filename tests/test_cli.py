@@ -285,8 +285,8 @@ def test_a_folder_is_no_file(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "the following arguments are required: {demo,mixture,hmm}; see latentem --help"),
-        (("mixtur",), "invalid choice: 'mixtur' (choose from 'demo', 'mixture', 'hmm')"),
+        ((), "the following arguments are required: {demo,mixture,hmm,irt}; see latentem --help"),
+        (("mixtur",), "invalid choice: 'mixtur' (choose from 'demo', 'mixture', 'hmm', 'irt')"),
         (("demo", "--outt", "x"), "no option --outt: did you mean --out?"),
         (("mixture",), "the following arguments are required: DATA, --components"),
     ],
@@ -297,7 +297,7 @@ def test_wrong_commands(run: Run, arguments: tuple[str, ...], said: str) -> None
     assert said in errors and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("mixture", "--help"), ("hmm", "--help"), ("demo", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("mixture", "--help"), ("hmm", "--help"), ("irt", "--help"), ("demo", "--help")])
 def test_help(run: Run, arguments: tuple[str, ...]) -> None:
     code, printed, errors = run(*arguments)
     assert (code, errors) == (0, "")

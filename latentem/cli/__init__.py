@@ -1,4 +1,4 @@
-"""The command `latentem` with `demo`, `mixture` and `hmm`; `latentem --help` says what they take.
+"""The command `latentem` with `demo`, `mixture`, `hmm` and `irt`; `latentem --help` says what they take.
 
 Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
 converge, its files are written all the same.
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from latentem.cli import demo, environment, hmm, mixture
+from latentem.cli import demo, environment, hmm, irt, mixture
 from latentem.cli.errors import InputError
 
 
@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture,hmm}")
-    for name, module in (("demo", demo), ("mixture", mixture), ("hmm", hmm)):
+    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture,hmm,irt}")
+    for name, module in (("demo", demo), ("mixture", mixture), ("hmm", hmm), ("irt", irt)):
         told = (module.__doc__ or "").strip()
         command = commands.add_parser(
             name,

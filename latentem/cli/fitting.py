@@ -7,7 +7,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,22 +112,41 @@ def add_search(parser: argparse.ArgumentParser, out: str) -> None:
     add("--out", type=Path, metavar="DIR", help=f"folder for fit.json and {out}")
 
 
-def write(fit: Fit, folder: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write fit.json, and a table beside it.
+def write(
+    fit: Fit,
+    folder: Path,
+    name: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write fit.json, with `more` in it, and a table beside it.
 
     Raises:
         InputError: the folder cannot be written.
     """
     try:
         with open(folder / "fit.json", "w", encoding="utf-8") as file:
-            json.dump(finite(fit.to_dict()), file, indent=2, allow_nan=False)
+            json.dump(finite({**fit.to_dict(), **(more or {})}), file, indent=2, allow_nan=False)
             file.write("\n")
-        with open(folder / name, "w", newline="", encoding="utf-8") as file:
+    except OSError as error:
+        raise InputError(f"--out {folder}: {error.strerror or one_line(error)}") from None
+    write_table(folder / name, header, rows)
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        with open(path, "w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(header)
             lines.writerows(rows)
     except OSError as error:
-        raise InputError(f"--out {folder}: {error.strerror or one_line(error)}") from None
+        raise InputError(f"--out {path.parent}: {error.strerror or one_line(error)}") from None
 
 
 def make_folder(folder: Path | None) -> None:

@@ -75,6 +75,27 @@ def read(path: Path, names: Sequence[str], named: Collection[str] = ()) -> Colum
     return columns
 
 
+def header(path: Path) -> list[str]:
+    """Names of the columns of a file.
+
+    Raises:
+        InputError: no such file, or not such a file.
+    """
+    try:
+        read(path, [])
+    except _NoColumns as found:
+        return list(found.names)
+    raise AssertionError("read() without names says which there are")
+
+
+class _NoColumns(InputError):
+    """No columns were asked for; these are there."""
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        super().__init__(f"no --columns: choose from the columns of {path}: {', '.join(names)}")
+        self.names = names
+
+
 def _csv(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
     # utf-8-sig: spreadsheets put a byte order mark before the header.
     with open(path, newline="", encoding="utf-8-sig") as file:
@@ -167,7 +188,7 @@ def _chosen(path: Path, header: Sequence[str], names: Sequence[str]) -> list[int
     """Where in the header the columns are."""
     there = ", ".join(header)
     if not names:
-        raise InputError(f"no --columns: choose from the columns of {path}: {there}")
+        raise _NoColumns(path, header)
     for name in names:
         if name not in header:
             raise InputError(f"{path} has no column {name!r}: its columns are {there}")

@@ -24,7 +24,7 @@ class ItemModel:
             a scalar, or (D,) where the item loads on D abilities.
         params: {name: constraint} of one item.
         prior: {name: prior} of one item, in the coordinates of `params`; see `latentem.priors`.
-        start: `(proportions (C,), D) -> params` from which EM starts; the origin of the constraints when left out.
+        start: `(proportions (C,), D) -> params` from which EM starts; near the origin of the constraints when left out.
         name: what tables call it.
         linear: the log-odds of every category against the first are linear in ability: complete answers then need no
             table of every item at every node in the E-step.
@@ -78,4 +78,5 @@ class ItemModel:
         """Params of one item from which EM starts."""
         if self.start is not None:
             return self.start(proportions, dimensions)
-        return self.space.constrain(jnp.zeros(self.space.size, proportions.dtype))
+        # Off the origin, where slopes of zero would be a saddle.
+        return self.space.constrain(jnp.full(self.space.size, 0.5, proportions.dtype))
