@@ -58,7 +58,7 @@ def chunk(irt: Any) -> int:
     return chunk_rows(8 * nodes * (2 + dimensions**2) + 8 * sum(block.categories for block in irt.blocks))
 
 
-def squeezed(irt: Any, values: Any) -> Float[np.ndarray, "N *D"]:
+def squeezed(irt: Any, values: Any) -> np.ndarray:
     """(N, ..., D) without its last axis where there is one ability."""
     values = np.asarray(values, np.float64)
     return values[..., 0] if irt.ability.dimensions == 1 else values

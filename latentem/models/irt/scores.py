@@ -1,8 +1,8 @@
 """Abilities of persons: posterior mean and mode, maximum likelihood, weighted likelihood, sum scores, plausible values.
 
-Sources: Bock and Mislevy (1982) for EAP; Warm (1989) for the weighted likelihood, with Jeffreys' weight, the square root
-of the determinant of the information, in every item model; Thissen, Pommerich, Billeaud and Williams (1995) for sum
-scores; Mislevy (1991) for plausible values.
+Sources: Bock and Mislevy (1982) for EAP; Warm (1989) for the weighted likelihood, with Jeffreys' weight (the root
+of the determinant of the information) in every item model; Thissen, Pommerich, Billeaud, Williams (1995) for sums;
+Mislevy (1991) for plausible values.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def _log_normal(theta: Any, mean: Any, precision: Any) -> Float[Array, ""]:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _plausible(irt: Any, draws: int, params: Any, rows: Any, key: Array) -> Float[Array, "N draws D"]:
-    """Draws from the posterior of every person: nodes of a histogram; otherwise ends of Metropolis walks whose proposals
-    are heavy-tailed versions of the posterior and do not depend on where the walk is."""
+    """Draws from the posterior of every person: nodes of a histogram; otherwise ends of Metropolis walks with proposals
+    from a heavy-tailed version of the posterior, wherever the walk is."""
     n = rows["answers"].shape[0]
     keys = jax.random.split(key, n)
 
