@@ -88,10 +88,10 @@ def _on_lanes(model: Model, params: Any, sequences: Sequences, f: Any, *extra: A
 
 def _one(form: ChainForm, params: Any, prepared: Prepared) -> tuple[Potentials, Any, Any]:
     """(potentials, forward pass, edges) of all lanes in one stretch."""
-    rows = jax.tree.map(form.joined, prepared.rows)
-    p = form.potentials(params, prepared.context, rows)
-    begin, end = form.edges(params, rows)
-    return p, form.arithmetic.forward(p, begin), (begin, end)
+    rows = jax.tree.map(form.walk.joined, prepared.rows)
+    p = form.walk.potentials(params, prepared.context, rows)
+    begin, end = form.walk.edges(params, rows)
+    return p, form.walk.arithmetic.forward(p, begin), (begin, end)
 
 
 def _steps(a: Float[Array, "L K B"]) -> Float[Array, "L B K"]:
@@ -109,7 +109,7 @@ def _scales(form: ChainForm, params: Any, prepared: Prepared) -> Array:
 
 
 def _probabilities(form: ChainForm, f: Any) -> Float[Array, "L K B"]:
-    return jnp.exp(f.filtered) if form.arithmetic is logarithmic else f.filtered
+    return jnp.exp(f.filtered) if form.walk.arithmetic is logarithmic else f.filtered
 
 
 @partial(jax.jit, static_argnums=0)
@@ -130,7 +130,7 @@ def _predicted(form: ChainForm, params: Any, prepared: Prepared) -> Array:
 @partial(jax.jit, static_argnums=0)
 def _smoothed(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     p, f, (begin, end) = _one(form, params, prepared)
-    return _steps(form.arithmetic.backward(p, f, begin, end, jnp.ones(p.start.shape, begin.dtype)).smoothed)
+    return _steps(form.walk.arithmetic.backward(p, f, begin, end, jnp.ones(p.start.shape, begin.dtype)).smoothed)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -141,7 +141,9 @@ def _pairs(form: ChainForm, params: Any, prepared: Prepared) -> Array:
         if p.transition.ndim == 4
         else jnp.broadcast_to(p.transition[None, ..., None], (p.start.shape[0], *p.transition.shape, p.start.shape[1]))
     )
-    s = form.arithmetic.backward(p._replace(transition=moving), f, begin, end, jnp.ones(p.start.shape, begin.dtype))
+    s = form.walk.arithmetic.backward(
+        p._replace(transition=moving), f, begin, end, jnp.ones(p.start.shape, begin.dtype)
+    )
     return jnp.moveaxis(jnp.where(p.start[:, None, None], 0.0, s.pairs), -1, 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import latentem as lem
-from latentem.chain import form as chain_form
+from latentem.chain import layout
 from latentem.chain.form import ChainForm
 
 HMM = lem.HMM(3, lem.families.Gaussian("diagonal"))
@@ -57,9 +57,9 @@ def test_groups_and_stretches(
     form = ChainForm(hmm.model())
     whole = e_step(form, found)
     assert whole[3][:2] == (1, 1)
-    monkeypatch.setattr(chain_form, "CELLS", cells)
-    monkeypatch.setattr(chain_form, "LONGEST", longest)
-    monkeypatch.setattr(chain_form, "NARROWEST", narrowest)
+    monkeypatch.setattr(layout, "CELLS", cells)
+    monkeypatch.setattr(layout, "LONGEST", longest)
+    monkeypatch.setattr(layout, "NARROWEST", narrowest)
     parts = e_step(form, found)
     assert (parts[3][0] > 1, parts[3][1] > 1) == pieces
     same(parts, whole)
@@ -70,8 +70,8 @@ def test_groups_and_stretches(
 def test_blocks(monkeypatch: pytest.MonkeyPatch, length: int, block_cells: int) -> None:
     rng = np.random.default_rng(length)
     hmm, found = HMM.declare(lem.sequences([rng.normal(size=(length, 2)), rng.normal(size=(length - 7, 2))]))
-    monkeypatch.setattr(chain_form, "BLOCK_CELLS", block_cells)
-    monkeypatch.setattr(chain_form, "NARROWEST", 3)
+    monkeypatch.setattr(layout, "BLOCK_CELLS", block_cells)
+    monkeypatch.setattr(layout, "NARROWEST", 3)
     cut = ChainForm(hmm.model(), blocks=7)
     whole = e_step(ChainForm(hmm.model()), found)
     same(e_step(cut, found), whole)

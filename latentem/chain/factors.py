@@ -1,0 +1,59 @@
+"""From a chain model at given params to log potentials: by its factors where it has them, or by its declaration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from latentem.chain.potentials import Potentials
+from latentem.latents import Chain
+from latentem.model import Model
+
+
+def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials:
+    """Log potentials of one stretch of the lanes."""
+    start = rows["start"]
+    length, width = start.shape
+    assert isinstance(model.latent, Chain)
+    k = model.latent.size
+    flat = jax.tree.map(lambda a: a.reshape(length * width, *a.shape[2:]), rows["x"])
+    factored = model.factored
+    if factored is None:
+        first, transition, emission = _declared(model, params, flat, start.reshape(-1))
+    else:
+        first = factored.first(params)[:, None]
+        transition = factored.transition(params, flat) if factored.varying else factored.transition(params)
+        if factored.features is not None and factored.natural is not None:
+            emission = factored.features(flat, context) @ factored.natural(params, context).T
+            # A matrix product cannot hold -inf: families put a huge finite number in its place.
+            emission = jnp.where(emission < jnp.finfo(emission.dtype).min / 64, -jnp.inf, emission)
+        else:
+            emission = factored.emission(params, flat, context)
+    if transition.ndim == 3:
+        transition = jnp.moveaxis(transition.reshape(length, width, k, k), 1, -1)
+    emission = jnp.moveaxis(emission.reshape(length, width, k), 1, -1)
+    if "observed" in rows:
+        emission = jnp.where(rows["observed"][:, None], emission, 0.0)
+    if "label" in rows:
+        label = rows["label"][:, None]
+        emission = jnp.where((label >= 0) & (label != jnp.arange(k)[:, None]), -jnp.inf, emission)
+    return Potentials(first, transition, emission, start)
+
+
+def _declared(model: Model, params: Any, rows: Any, start: Array) -> tuple[Array, Array, Array]:
+    """From the declaration of a step: the largest log p over states before becomes the emission."""
+    latent, step = model.latent, model.complete_log_likelihood
+    assert isinstance(latent, Chain)
+    states = jnp.arange(latent.size)
+    of_first = jax.vmap(lambda x: jax.vmap(lambda z: latent.first(params, x, z))(states))(rows)
+    of_step = jax.vmap(
+        lambda x: jax.vmap(lambda i: jax.vmap(lambda j: step(params, x, j, i))(states))(states)  # pyright: ignore
+    )(rows)
+    best = lax.stop_gradient(jnp.max(of_step, axis=1))
+    best = jnp.where(jnp.isfinite(best), best, 0.0)
+    emission = jnp.where(start[:, None], of_first, best)
+    return jnp.zeros((latent.size, 1), emission.dtype), of_step - best[:, None], emission

@@ -1,0 +1,168 @@
+"""Walking over the data: groups of lanes, stretch by stretch, forth and back; only what passes between them is kept.
+
+Lanes that were cut into blocks are worked on side by side, once it is known what each block begins and ends with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from latentem.chain import factors, logarithmic, scaled
+from latentem.chain.layout import joined
+from latentem.chain.potentials import Forward, Potentials
+from latentem.forms import Prepared
+from latentem.latents import Chain
+from latentem.model import Model
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Forward-backward over data that `layout` has laid out.
+
+    Args:
+        model: the declaration.
+        exact: recursions in logarithms.
+        blocks: parts that each lane was cut into.
+    """
+
+    model: Model
+    exact: bool = False
+    blocks: int = 1
+
+    @property
+    def arithmetic(self) -> Any:
+        """The module whose recursions are used."""
+        return logarithmic if self.exact else scaled
+
+    @property
+    def states(self) -> int:
+        """K."""
+        assert isinstance(self.model.latent, Chain)
+        return self.model.latent.size
+
+    def potentials(self, params: Any, context: Any, rows: Any) -> Potentials:
+        """Log potentials of one stretch of the lanes."""
+        return factors.potentials(self.model, params, context, rows)
+
+    def edges(self, params: Any, rows: Any) -> tuple[Float[Array, "K B"], Float[Array, "K B"]]:
+        """What the first and the last stretch get from beyond."""
+        shape = (self.states, rows["start"].shape[-1])
+        outside = self.arithmetic.OUTSIDE
+        dtype = jnp.result_type(*jax.tree.leaves(params), jnp.float32)
+        return jnp.full(shape, outside[0], dtype), jnp.full(shape, outside[1], dtype)
+
+    def _joints(self, params: Any, prepared: Prepared) -> tuple[Float[Array, "G K B"], Float[Array, "G K B"]]:
+        """(what the lanes of each group begin with, what they end with): nothing, or what passes between blocks."""
+        rows = prepared.rows
+        groups, narrow = rows["start"].shape[0], rows["start"].shape[-1]
+        begin, end = self.edges(params, rows)
+        if self.blocks == 1:
+            return jnp.broadcast_to(begin, (groups, *begin.shape)), jnp.broadcast_to(end, (groups, *end.shape))
+
+        def of_group(group: Any) -> Float[Array, "K K B"]:
+            one = jax.tree.map(lambda a: a[0], group)
+            return scaled.transfer(self.potentials(params, prepared.context, one))
+
+        k = self.states
+        matrices = jnp.moveaxis(lax.map(of_group, rows), 0, 2).reshape(k, k, -1)
+        lanes = groups * narrow // self.blocks  # padding follows the last block
+        used = matrices[..., : lanes * self.blocks].reshape(k, k, self.blocks, lanes)
+        begins, ends = scaled.joints(jnp.moveaxis(used, 2, 0), begin[:, :lanes], end[:, :lanes])
+
+        def spread(a: Float[Array, "m K b"], padding: Array) -> Float[Array, "G K B"]:
+            flat = jnp.moveaxis(a, 0, 1).reshape(k, -1)
+            rest = jnp.broadcast_to(padding[:, :1], (k, groups * narrow - flat.shape[1]))
+            flat = jnp.concatenate([flat, rest], axis=1)
+            return jnp.moveaxis(flat.reshape(k, groups, narrow), 1, 0)
+
+        return spread(begins, begin), spread(ends, end)
+
+    def _forward(
+        self, params: Any, context: Any, group: Any, begin: Float[Array, "K B"]
+    ) -> tuple[Float[Array, "P L B"], Float[Array, "P K B"]]:
+        """(log scale of each step, what each stretch began with) of a group of lanes."""
+
+        def body(before: Array, rows: Any) -> tuple[Array, tuple[Array, Array]]:
+            f = self.arithmetic.forward(self.potentials(params, context, rows), before)
+            return f.end, (f.log_scale, before)
+
+        if group["start"].shape[0] > 1:
+            return lax.scan(body, begin, group)[1]
+        _, (log_scale, _) = body(begin, jax.tree.map(lambda a: a[0], group))
+        return log_scale[None], begin[None]
+
+    def log_scales(self, params: Any, prepared: Prepared) -> Float[Array, "G P L B"]:
+        """log p(x_t | x before it) of every step on its lane."""
+        prepared = self.laid(prepared)
+        begins, _ = self._joints(params, prepared)
+        if prepared.rows["start"].shape[0] == 1:
+            one = jax.tree.map(lambda a: a[0], prepared.rows)
+            return self._forward(params, prepared.context, one, begins[0])[0][None]
+        return lax.map(lambda x: self._forward(params, prepared.context, *x)[0], (prepared.rows, begins))
+
+    def laid(self, prepared: Prepared) -> Prepared:
+        """The data as the arithmetic wants them: logarithms do not work in blocks."""
+        if not (self.exact and self.blocks > 1):
+            return prepared
+        rows = jax.tree.map(lambda a: self.joined(a)[None, None], prepared.rows)
+        return Prepared(prepared.context, rows, prepared.weights)
+
+    def joined(self, a: Float[Array, "G P L B *rest"]) -> Float[Array, "T lanes *rest"]:
+        """Groups, stretches and blocks put together: steps by lanes."""
+        return joined(a, self.blocks)
+
+    def smooth(self, params: Any, prepared: Prepared, summarise: Any) -> tuple[Float[Array, "G P L B"], Any]:
+        """(log scale of each step, sum over groups and stretches of `summarise(rows, smoothed, pairs, weight)`)."""
+        prepared = self.laid(prepared)
+        each = jnp.append(prepared.weights, 0)
+        everything = (prepared.rows, *self._joints(params, prepared))
+
+        def of_group(x: Any) -> tuple[Array, Any]:
+            rows, begin, end = x
+            return self._smooth(params, prepared.context, rows, begin, end, each, summarise)
+
+        first = jax.tree.map(lambda a: a[0], everything)
+        if prepared.rows["start"].shape[0] == 1:
+            log_scale, found = of_group(first)
+            return log_scale[None], found
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, first)[1])
+
+        def body(total: Any, x: Any) -> tuple[Any, Array]:
+            log_scale, found = of_group(x)
+            return jax.tree.map(jnp.add, total, found), log_scale
+
+        total, log_scale = lax.scan(body, zero, everything)
+        return log_scale, total
+
+    def _smooth(
+        self, params: Any, context: Any, group: Any, begin: Array, end: Array, each: Array, summarise: Any
+    ) -> tuple[Array, Any]:
+
+        def back(end: Array, rows: Any, before: Array) -> tuple[Array, tuple[Array, Any]]:
+            p = self.potentials(params, context, rows)
+            f: Forward = self.arithmetic.forward(p, before)
+            w = each[rows["sequence"]]
+            s = self.arithmetic.backward(p, f, before, end, w)
+            return s.end, (f.log_scale, summarise(rows, s.smoothed, s.pairs, w))
+
+        if group["start"].shape[0] == 1:
+            _, (log_scale, found) = back(end, jax.tree.map(lambda a: a[0], group), begin)
+            return log_scale[None], found
+        _, begins = self._forward(params, context, group, begin)
+        one = jax.tree.map(lambda a: a[0], (group, begins))
+        shapes = jax.eval_shape(lambda r, b: back(end, r, b)[1][1], *one)
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+        def body(carry: tuple[Array, Any], x: tuple[Any, Array]) -> tuple[tuple[Array, Any], Array]:
+            end, total = carry
+            end, (log_scale, found) = back(end, *x)
+            return (end, jax.tree.map(jnp.add, total, found)), log_scale
+
+        (_, total), log_scale = lax.scan(body, (end, zero), (group, begins), reverse=True)
+        return log_scale, total
