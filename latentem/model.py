@@ -121,7 +121,8 @@ class Factored:
         features, natural: `(rows, context) -> (n, S)` and `(params, context) -> (K, S)` with emission = features .
             natural, where that holds.
         statistics: `(params, rows, context) -> (n, K, S)`: what a closed M-step sums where it does not.
-        maximize: `(Expected, params, context) -> params`, the M-step, or None for a derived one.
+        maximize: `(Expected, params, context) -> params`, the M-step, or None for a derived one; with the rows behind,
+            where `varying`.
         context: `(rows, weights) -> pytree`, what features need from the data as a whole.
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
     """
@@ -133,7 +134,7 @@ class Factored:
     features: Callable[[Any, Any], Float[Array, "n S"]] | None = None
     natural: Callable[[Any, Any], Float[Array, "K S"]] | None = None
     statistics: Callable[[Any, Any, Any], Float[Array, "n K S"]] | None = None
-    maximize: Callable[[Any, Any, Any], Any] | None = None
+    maximize: Callable[..., Any] | None = None
     context: Callable[[Any, Any], Any] = _no_context
     includes_prior: bool = False
 

@@ -148,14 +148,14 @@ class Fit:
             )
         return np.exp(posterior.log_probabilities)
 
-    def sample(self, key: Any, n: int) -> Any:
-        """`n` observations simulated from the fitted model.
+    def sample(self, key: Any, n: int, **of_model: Any) -> Any:
+        """`n` observations simulated from the fitted model; `of_model` is what its own sampler asks for besides.
 
         Raises:
             ValueError: when the model declares no sampler.
         """
         if "sample" in getattr(self.declaration, "verbs", ()):
-            return self.declaration.sample(self, key, n)
+            return self.declaration.sample(self, key, n, **of_model)
         if self.model is None or self.model.sample is None:
             raise ValueError(
                 f"{self.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)"

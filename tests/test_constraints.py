@@ -20,6 +20,7 @@ from latentem.constraints import (
     fixed,
     interval,
     ordered,
+    pattern,
     positive,
     real,
     simplex,
@@ -44,6 +45,7 @@ CASES: dict[str, Constraint] = {
     "correlation of one": correlation(1),
     "correlation batch": correlation(2, batch=3),
     "fixed": fixed([[1.0, 2.5]]),
+    "pattern": pattern([[False, True], [True, True]]),
 }
 PLAIN = {name: case for name, case in CASES.items() if case.size and "batch" not in name}
 every = pytest.mark.parametrize("constraint", CASES.values(), ids=CASES.keys())

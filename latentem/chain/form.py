@@ -171,7 +171,7 @@ class ChainForm(Form):
     @property
     def has_closed_form(self) -> bool:
         factored = self.model.factored
-        if factored is None or factored.maximize is None or factored.varying:
+        if factored is None or factored.maximize is None or (factored.varying and factored.natural is None):
             return False
         return factored.includes_prior or not self.model.joint_prior
 
@@ -194,7 +194,10 @@ class ChainForm(Form):
     def maximize(self, expected: Expected, params: Any, prepared: Prepared) -> Any:
         factored = self.model.factored
         assert factored is not None and factored.maximize is not None
-        return factored.maximize(expected, params, prepared.context)
+        if not factored.varying:
+            return factored.maximize(expected, params, prepared.context)
+        rows = jax.tree.map(lambda a: self.walk.joined(a).reshape(-1, *a.shape[4:]), prepared.rows["x"])
+        return factored.maximize(expected, params, prepared.context, rows)
 
 
 def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:

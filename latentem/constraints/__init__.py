@@ -4,6 +4,7 @@ from latentem.constraints.base import Constraint
 from latentem.constraints.elementwise import interval, positive, real, unit
 from latentem.constraints.fixed import fixed
 from latentem.constraints.matrices import correlation, covariance
+from latentem.constraints.pattern import pattern
 from latentem.constraints.space import ParameterSpace
 from latentem.constraints.stochastic import stochastic
 from latentem.constraints.vectors import ordered, simplex
@@ -16,6 +17,7 @@ __all__ = [
     "fixed",
     "interval",
     "ordered",
+    "pattern",
     "positive",
     "real",
     "simplex",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.families import Family
+from latentem.models import hmm_covariates as logit
 from latentem.models.hmm_verbs import Verbs
 from latentem.models.mixture import Mixture
 
@@ -33,6 +34,9 @@ class HMM(Verbs):
         initial: distribution of the first state: "free", "stationary" (that of the transition matrix), or (K,) fixed
             probabilities.
         allowed: (K, K) booleans, transitions that are possible; all of them by default. The others stay exactly zero.
+        covariates: names of columns that transitions depend on, by a multinomial logit for each state.
+        covariate_at: "from", the covariates at the step that a transition leaves (as in depmixS4), or "to", at the one
+            it goes into (as in hmmTMB).
         shared: names of the family's parameters that all states have in common.
         fixed: values that stay put: {"transition": (K, K) ...} or {name of the family's parameter: (K, ...)}.
         prior: MAP: {"initial": Dirichlet, "transition": Dirichlet, "emission": {name: prior}}; a `Dirichlet` of
@@ -41,6 +45,11 @@ class HMM(Verbs):
     Params are {"initial": (K,), "transition": (K, K), "emission": {name: (K, ...)}}; there is no "initial" where it is
     stationary or fixed. Data are one array (one sequence) or `lem.sequences(...)`; a step that is all NaN is missing.
     N in BIC counts time steps, as in depmixS4 and in Zucchini and MacDonald.
+
+    With covariates, steps are columns by name, `lem.sequences({"y": ..., "z": ...})`; the family takes its columns by
+    name (`Independent`, regressions) or the one column that is no covariate. Params then hold "transition" (K, K, 1 +
+    covariates), the intercept first: row i is the log odds of every state against staying in i (against the first state
+    that `allowed` permits, where staying is not possible), which are zero. A start gives them no slope.
 
     >>> x = np.array([0, 1, 0, 1, 9, 8, 11, 10, 9, 1, 0, 0, 2, 12, 9, 8])
     >>> fit = lem.fit(lem.HMM(2, lem.families.Poisson()), x, key=jax.random.key(0))
@@ -52,6 +61,8 @@ class HMM(Verbs):
     emission: Family
     initial: Any = field(default="free", compare=False)
     allowed: Any = field(default=None, compare=False)
+    covariates: tuple[str, ...] = ()
+    covariate_at: str = "from"
     shared: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict, compare=False)
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
@@ -75,7 +86,12 @@ class HMM(Verbs):
         allowed = None if self.allowed is None else lem.stochastic(self.allowed)
         if allowed is not None and allowed.shape != (self.states, self.states):
             raise ValueError(f"allowed has shape {allowed.shape}: expected ({self.states}, {self.states})")
-        if "transition" in self.fixed:
+        object.__setattr__(self, "covariates", logit.names(self.covariates))
+        if self.covariate_at not in ("from", "to"):
+            raise ValueError(f"covariate_at={self.covariate_at!r}: expected 'from' or 'to'")
+        if self.covariates and self.initial == "stationary":
+            raise ValueError("initial='stationary' with covariates: transitions that vary have no such distribution")
+        if "transition" in self.fixed and not self.covariates:
             matrix = np.asarray(self.fixed["transition"])
             if matrix.shape != (self.states, self.states) or not bool(lem.stochastic(self.states).contains(matrix)):
                 raise ValueError(f"fixed transition: expected {self.states} rows of {self.states} that add up to 1")
@@ -103,23 +119,37 @@ class HMM(Verbs):
 
     def declare(self, observations: Any) -> tuple[HMM, lem.Sequences]:
         """The model with what the data say about it, and the data as sequences."""
-        series = lem.sequences(observations).without_gaps()
+        series = lem.sequences(observations)
+        if isinstance(series.steps, logit.Step):
+            return self, series
+        z = logit.moves(series, self.covariates, self.covariate_at) if self.covariates else None
+        series = logit.observed(series, self.emission, self.covariates).without_gaps()
         mixture, steps = replace(self.of_states, components=1, fixed={}, prior=None, shared=()).declare(series.steps)
         declared = replace(self, emission=mixture.family)
         if self.states > series.total:
             raise ValueError(f"states={self.states} > {series.total} steps: ask for fewer states")
         declared.of_states.declare(steps)  # complains about unknown names to share or fix
-        return declared, replace(series, steps=steps)
+        return declared, replace(series, steps=steps if z is None else logit.Step(steps, z))
 
     def constraints(self) -> Params:
         """Constraints of the params."""
         initial, allowed, held, _ = self._key
-        transition = dict(held).get("transition", allowed or lem.simplex(self.states).batched(self.states))
+        transition = dict(held).get("transition")
+        if transition is None and self.covariates:
+            transition = logit.coefficients(self.possible, len(self.covariates))
+        elif transition is None:
+            transition = allowed or lem.simplex(self.states).batched(self.states)
         components = self.of_states.constraints()["components"]
         tree = {"transition": transition, "emission": components}
         if isinstance(initial, str):
             return tree if initial == "stationary" else {"initial": lem.simplex(self.states), **tree}
         return {"initial": initial, **tree}
+
+    @property
+    def possible(self) -> np.ndarray:
+        """(K, K) booleans, the transitions that are possible."""
+        every = np.ones((self.states, self.states), bool)
+        return every if self._key[1] is None else np.array(self._key[1].allowed)
 
     def model(self) -> lem.Model:
         """The model of sequences as a `Model`; needs a declared family."""
@@ -131,9 +161,15 @@ class HMM(Verbs):
         """Log distribution of the first state."""
         return _log(stationary(params["transition"]) if self._key[0] == "stationary" else params["initial"])
 
-    def transition(self, params: Params) -> Float[Array, "K K"]:
-        """Log transition probabilities, row -> column."""
+    def transition(self, params: Params, rows: Any = None) -> Float[Array, "*n K K"]:
+        """Log transition probabilities, row -> column; with covariates, into each of the rows."""
+        if self.covariates:
+            return logit.log_matrices(params["transition"], rows.covariates, self.possible)
         return _log(params["transition"])
+
+    def of_emission(self, rows: Any) -> Any:
+        """What the family sees of steps."""
+        return rows.observed if self.covariates else rows
 
     def emission_log_prob(self, params: Params, x: Any) -> Float[Array, " K"]:
         """Log density of one observation in each state."""
@@ -142,21 +178,25 @@ class HMM(Verbs):
     def step_log_prob(self, params: Params, x: Any, z: Any, previous: Any) -> Float[Array, ""]:
         """log p(z | previous) + log p(x | z) of one step."""
         own = self.of_states.component({"components": params["emission"]}, z)
-        return self.transition(params)[previous, z] + self.emission.log_prob(own, x)
+        return self.transition(params, x)[previous, z] + self.emission.log_prob(own, self.of_emission(x))
 
     def first_log_prob(self, params: Params, x: Any, z: Any) -> Float[Array, ""]:
         """log p(z) + log p(x | z) of the first step."""
         own = self.of_states.component({"components": params["emission"]}, z)
-        return self.first(params)[z] + self.emission.log_prob(own, x)
+        return self.first(params)[z] + self.emission.log_prob(own, self.of_emission(x))
 
     # --- M-step
 
-    def maximize(self, expected: Any, params: Params, context: Any) -> Params:
+    def maximize(self, expected: Any, params: Params, context: Any, rows: Any = None) -> Params:
         """Closed-form M-step from expected counts."""
         prior, new = dict(self.prior or {}), dict(params)
         if "initial" in params and self._key[0] == "free":
             new["initial"] = _shares(expected.first, params["initial"], prior.get("initial"))
-        if "transition" not in self.fixed:
+        if "transition" not in self.fixed and self.covariates:
+            new["transition"] = logit.maximize(
+                expected.transition, params["transition"], rows.covariates, self.possible, prior.get("transition")
+            )
+        elif "transition" not in self.fixed:
             new["transition"] = _shares(expected.transition, params["transition"], prior.get("transition"))
         mixture = self.of_states
         reference = (
@@ -176,7 +216,7 @@ class HMM(Verbs):
     def is_closed(self) -> bool:
         """Whether the M-step has a closed form."""
         prior = dict(self.prior or {})
-        chain = [prior[name] for name in ("initial", "transition") if name in prior]
+        chain = [prior[name] for name in ("initial", *(() if self.covariates else ("transition",))) if name in prior]
         conjugate = all(isinstance(part, lem.priors.Dirichlet) for part in chain)
         return conjugate and self._key[0] != "stationary" and self.of_states.closed
 
@@ -192,6 +232,9 @@ class HMM(Verbs):
         if self._key[1] is not None:
             matrix = jnp.where(jnp.asarray(np.asarray(self._key[1].allowed)), matrix, 0)
         matrix = matrix / jnp.sum(matrix, axis=1, keepdims=True)
+        x = self.of_emission(x)
+        if self.covariates:
+            matrix = logit.without_slopes(matrix, self.possible, len(self.covariates))
         params = {"transition": matrix, "emission": mixture.initial(seeds, x, weights)["components"]}
         if self._key[0] == "stationary":
             return params
@@ -237,24 +280,32 @@ def _model(hmm: HMM) -> lem.Model:
     closed = hmm.is_closed
 
     def emission(params: Params, rows: Any, context: Any) -> Float[Array, "n K"]:
-        return jax.vmap(lambda x: hmm.emission_log_prob(params, x))(rows)
+        return jax.vmap(lambda x: hmm.emission_log_prob(params, x))(hmm.of_emission(rows))
+
+    def features(rows: Any, context: Any) -> Float[Array, "n S"]:
+        return family.features_batch(hmm.of_emission(rows), context)
+
+    def context(rows: Any, weights: Any) -> Any:
+        return mixture.context(hmm.of_emission(rows), weights)
 
     def natural(params: Params, context: Any) -> Float[Array, "K S"]:
         return mixture.over_components(family.natural, {"components": params["emission"]}, context)
 
     def statistics(params: Params, rows: Any, context: Any) -> Float[Array, "n K S"]:
         own = {"components": params["emission"]}
-        return jax.vmap(lambda x: mixture.over_components(family.statistics, own, x, context))(rows)
+        of_row = partial(mixture.over_components, family.statistics, own)
+        return jax.vmap(lambda x: of_row(x, context))(hmm.of_emission(rows))
 
     factored = lem.Factored(
         hmm.first,
         hmm.transition,
         emission,
-        features=family.features_batch if family.separable else None,
+        varying=bool(hmm.covariates),
+        features=features if family.separable else None,
         natural=natural if family.separable else None,
         statistics=statistics if closed and not family.separable else None,
         maximize=hmm.maximize if closed else None,
-        context=mixture.context,
+        context=context,
         includes_prior=closed,
     )
     return lem.Model(

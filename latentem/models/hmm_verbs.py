@@ -13,6 +13,7 @@ from jaxtyping import Array
 import latentem as lem
 from latentem import chain
 from latentem.families import Family
+from latentem.models.hmm_covariates import log_matrices
 
 
 class Verbs:
@@ -61,26 +62,31 @@ class Verbs:
         parts = series.split(chain.pairs(fit.model, fit.params, series))
         return parts[1:] if series.single else [part[1:] for part in parts]
 
-    def forecast(self, fit: Any, horizon: int, x: Any = None) -> np.ndarray:
-        """Distribution of the state 1, ..., `horizon` steps after the end, (horizon, K), or (N, horizon, K)."""
+    def forecast(self, fit: Any, horizon: int, x: Any = None, covariates: Any = None) -> np.ndarray:
+        """Distribution of the state 1, ..., `horizon` steps after the end, (horizon, K), or (N, horizon, K).
+
+        Args:
+            covariates: where transitions depend on them, those of the move into each step, (horizon, q).
+        """
         if not isinstance(horizon, int) or horizon < 1:
             raise ValueError(f"forecast({horizon!r}): expected a number of steps of at least 1")
         series = fit.sequences(x)
         state = chain.filtered(fit.model, fit.params, series)[np.cumsum(series.lengths) - 1]
-        matrix, found = np.asarray(fit.params["transition"]), []
-        for _ in range(horizon):
+        found = []
+        for matrix in matrices(fit, covariates, horizon):
             state = state @ matrix
             found.append(state)
         answer = np.stack(found, axis=1)
         return answer[0] if series.single else answer
 
-    def step(self, fit: Any, state: Any, observation: Any) -> tuple[np.ndarray, float]:
+    def step(self, fit: Any, state: Any, observation: Any, covariates: Any = None) -> tuple[np.ndarray, float]:
         """One step of online filtering: (p(state | all so far) (K,), log p(observation | those before)).
 
         Args:
             fit: the fitted model.
             state: what the call before returned first; None at the first step of a sequence.
             observation: of one step; NaN where it is missing.
+            covariates: where transitions depend on them, those of the move into this step, (q,).
 
         Raises:
             ValueError: the observation is impossible in every state that can be reached.
@@ -88,9 +94,14 @@ class Verbs:
         hmm = declared(fit)
         with jax.enable_x64(True):
             params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
-            first, observed = jax.tree.map(np.asarray, _one_step(hmm, params, jnp.asarray(observation)))
-        prior = np.exp(first) if state is None else np.asarray(state) @ np.asarray(fit.params["transition"])
-        missing = np.isnan(np.asarray(observation, dtype=float)).all()
+            x = jax.tree.map(jnp.asarray, observation)
+            first, observed = jax.tree.map(np.asarray, _one_step(hmm, params, x))
+        if state is None:
+            prior = np.exp(first)
+        else:
+            given = None if covariates is None else np.reshape(covariates, (1, -1))
+            prior = np.asarray(state) @ matrices(fit, given, 1)[0]
+        missing = all(np.isnan(np.asarray(a, dtype=float)).all() for a in jax.tree.leaves(observation))
         with np.errstate(divide="ignore"):
             joint = np.log(prior) + (0.0 if missing else observed)
         top = np.max(joint)
@@ -99,11 +110,19 @@ class Verbs:
         evidence = float(top + np.log(np.sum(np.exp(joint - top))))
         return np.exp(joint - evidence), evidence
 
-    def sample(self, fit: Any, key: Any, n: int) -> Any:
-        """A simulated sequence of `n` steps: observations with leading axis n."""
+    def sample(self, fit: Any, key: Any, n: int, covariates: Any = None) -> Any:
+        """A simulated sequence of `n` steps: observations with leading axis n.
+
+        Args:
+            covariates: where transitions depend on them, those of the move into each step, (n, q); the first is not
+                looked at.
+        """
+        moves = matrices(fit, covariates, n)
         with jax.enable_x64(True):
             params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
-            return jax.tree.map(np.asarray, _simulate(declared(fit), n, params, key)[1])
+            with np.errstate(divide="ignore"):
+                log_moves = jnp.asarray(np.log(moves))
+            return jax.tree.map(np.asarray, _simulate(declared(fit), params, log_moves, key)[1])
 
     def pseudo_residuals(self, fit: Any, x: Any = None) -> Any:
         """Forecast pseudo-residuals, (T,): standard normal where the model is true.
@@ -113,7 +132,8 @@ class Verbs:
         """
         series = fit.sequences(x)
         states = chain.predicted(fit.model, fit.params, series)
-        below, at_most = distribution(declared(fit).emission, fit.params["emission"], np.asarray(series.steps))
+        x = declared(fit).of_emission(series.steps)
+        below, at_most = distribution(declared(fit).emission, fit.params["emission"], np.asarray(x))
         middle = np.sum(states * 0.5 * (below + at_most), axis=1)
         with jax.enable_x64(True):
             residuals = np.asarray(jax.scipy.special.ndtri(jnp.asarray(middle)))
@@ -123,6 +143,28 @@ class Verbs:
 def declared(fit: Any) -> Any:
     """The HMM with what the data of the fit said about its family."""
     return fit.model.factored.first.__self__
+
+
+def matrices(fit: Any, covariates: Any, n: int) -> np.ndarray:
+    """Transition matrices of n moves, (n, K, K).
+
+    Raises:
+        ValueError: covariates of another shape, missing ones, or some for a model without.
+    """
+    hmm = declared(fit)
+    q = len(hmm.covariates)
+    if not q:
+        if covariates is not None:
+            raise ValueError("covariates: the transitions of this model depend on none; leave them out")
+        matrix = np.asarray(fit.params["transition"], np.float64)
+        return np.broadcast_to(matrix, (n, *matrix.shape))
+    z = np.full((n, q), np.nan) if covariates is None else np.asarray(covariates, np.float64)
+    if z.shape != (n, q) or np.isnan(z).any():
+        told = "none" if covariates is None else f"shape {z.shape}" if z.shape != (n, q) else "NaN among them"
+        raise ValueError(f"covariates: {told}: expected ({n}, {q}) numbers, of {', '.join(hmm.covariates)}")
+    with jax.enable_x64(True):
+        coefficients = jnp.asarray(fit.params["transition"], jnp.float64)
+        return np.exp(np.asarray(log_matrices(coefficients, jnp.asarray(z), hmm.possible)))
 
 
 def distribution(family: Family, params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -154,16 +196,18 @@ def _one_step(hmm: Any, params: Any, x: Any) -> tuple[Array, Array]:
     return hmm.first(params), hmm.emission_log_prob(params, x)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _simulate(hmm: Any, n: int, params: Any, key: Array) -> tuple[Array, Any]:
+@partial(jax.jit, static_argnums=0)
+def _simulate(hmm: Any, params: Any, log_moves: Array, key: Array) -> tuple[Array, Any]:
+    n = log_moves.shape[0]
     first, moves, draws = jax.random.split(key, 3)
     begin = jax.random.categorical(first, hmm.first(params))
-    log_matrix = hmm.transition(params)
 
-    def move(state: Array, k: Array) -> tuple[Array, Array]:
+    def move(state: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+        k, log_matrix = x
         return jax.random.categorical(k, log_matrix[state]), state
 
-    _, states = jax.lax.scan(move, begin, jax.random.split(moves, n))
+    # The move into a step is the one that leaves the step before it.
+    _, states = jax.lax.scan(move, begin, (jax.random.split(moves, n), jnp.roll(log_moves, -1, axis=0)))
 
     def observe(state: Array, k: Array) -> Any:
         return hmm.emission.sample(hmm.of_states.component({"components": params["emission"]}, state), k)

@@ -1,0 +1,132 @@
+"""Transitions of a hidden Markov model that depend on covariates: a multinomial logit for each state.
+
+log p(j | i, z) = b_ij . (1, z) - log sum_l exp(b_il . (1, z)), where b is zero for the reference of row i: the state
+itself, or the first state that can be reached where it cannot be kept (Zucchini, MacDonald and Langrock 2016, section
+10.4; the reference of hmmTMB and msm). depmixS4 takes state 1 in every row: its coefficients are differences of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+import latentem as lem
+from latentem.constraints import Constraint, pattern
+
+#: Newton steps of one M-step: EM climbs as surely with few, and they cost a fraction of an E-step.
+STEPS = 3
+
+
+class Step(NamedTuple):
+    """What a model with covariates keeps of each step: what is observed, and the covariates of the move into it."""
+
+    observed: Any
+    covariates: Any
+
+
+def names(covariates: Any) -> tuple[str, ...]:
+    """Names of columns, as a tuple.
+
+    Raises:
+        TypeError: something that is no name.
+    """
+    found = (covariates,) if isinstance(covariates, str) else tuple(covariates)
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"covariates={covariates!r}: expected names of columns, such as ('temperature',)")
+    return found
+
+
+def observed(series: lem.Sequences, family: Any, covariates: tuple[str, ...]) -> lem.Sequences:
+    """The series of what the family is given: its own columns where it names them, else what is no covariate. A step
+    whose columns are all missing, or whose response is, becomes NaN as a whole, whatever its covariates."""
+    own = getattr(family, "columns", None)
+    steps = series.steps
+    if not isinstance(steps, dict):
+        return series
+    kept = {name: a for name, a in steps.items() if (name not in covariates if own is None else name in own)}
+    if own is None and covariates and len(kept) == 1:
+        return replace(series, steps=next(iter(kept.values())))
+    if covariates and not kept:
+        raise ValueError(f"covariates={covariates}: no column is left for the states to emit")
+    response = getattr(family, "response", None)
+    if response not in kept or series.observed is not None:
+        return replace(series, steps=kept)
+    gone = np.isnan(np.asarray(kept[response], dtype=np.float64))
+    if not gone.any():
+        return replace(series, steps=kept)
+    return replace(series, steps={name: np.where(gone, np.nan, np.asarray(a)) for name, a in kept.items()})
+
+
+def moves(series: lem.Sequences, names: tuple[str, ...], at: str) -> Float[np.ndarray, "T q"]:
+    """Covariates of the move into each step; 0 at the first step of each sequence, into which there is none.
+
+    Raises:
+        ValueError: a covariate is no column, is no number for each step, or is missing where a move depends on it.
+    """
+    if not isinstance(series.steps, dict):
+        raise ValueError(f"covariates={names}: expected steps with named columns, as lem.sequences of a dict or table")
+    for name in names:
+        if name not in series.steps:
+            raise ValueError(f"no column is called {name!r}: choose from {', '.join(map(str, series.steps))}")
+        if (shape := np.shape(series.steps[name])) != (series.total,):
+            raise ValueError(f"covariate {name!r} has shape {shape}: expected ({series.total},), one number per step")
+    values = np.stack([np.asarray(series.steps[name], dtype=np.float64) for name in names], axis=1)
+    if at == "from":
+        values = np.concatenate([values[:1], values[:-1]])
+    values = values.copy()
+    values[series.starts] = 0.0
+    if np.isnan(values).any():
+        t, q = np.argwhere(np.isnan(values))[0]
+        told = f"covariate {names[q]!r} is missing at step {t - (at == 'from')}"
+        raise ValueError(f"{told}, where a transition depends on it: fill it in")
+    return values
+
+
+def reference(allowed: Bool[np.ndarray, "K K"]) -> np.ndarray:
+    """The state of each row against which the others are measured."""
+    return np.where(np.diagonal(allowed), np.arange(len(allowed)), np.argmax(allowed, axis=1))
+
+
+def coefficients(allowed: Bool[np.ndarray, "K K"], covariates: int) -> Constraint:
+    """Coefficients (K, K, 1 + q), intercept first: zero for the reference of a row and for what is not allowed."""
+    free = allowed.copy()
+    free[np.arange(len(free)), reference(allowed)] = False
+    return pattern(np.repeat(free[..., None], 1 + covariates, axis=-1))
+
+
+def log_matrices(
+    b: Float[Array, "K K p"], z: Float[Array, "*n q"], allowed: Bool[np.ndarray, "K K"]
+) -> Float[Array, "*n K K"]:
+    """Log transition probabilities into steps with covariates z."""
+    score = b[..., 0] + jnp.einsum("ijq,...q->...ij", b[..., 1:], z)
+    return jax.nn.log_softmax(jnp.where(allowed, score, -jnp.inf), axis=-1)
+
+
+def without_slopes(matrix: Float[Array, "K K"], allowed: Bool[np.ndarray, "K K"], q: int) -> Float[Array, "K K p"]:
+    """Coefficients of transitions that are those of a matrix whatever the q covariates."""
+    k = len(allowed)
+    logs = jnp.where(allowed, jnp.log(jnp.where(allowed, matrix, 1.0)), 0.0)
+    odds = jnp.where(allowed, logs - logs[np.arange(k), reference(allowed)][:, None], 0.0)
+    return jnp.concatenate([odds[..., None], jnp.zeros((k, k, q), matrix.dtype)], axis=-1)
+
+
+def maximize(
+    counts: Float[Array, "n K K"], b: Float[Array, "K K p"], z: Float[Array, "n q"], allowed: np.ndarray, prior: Any
+) -> Float[Array, "K K p"]:
+    """M-step of the coefficients: Newton steps on the expected log-likelihood of the moves plus the log prior."""
+    space = coefficients(allowed, z.shape[1])
+    if space.size == 0:
+        return b
+
+    def value(u: Float[Array, " P"]) -> Float[Array, ""]:
+        b = space.constrain(u)
+        logs = jnp.where(allowed, log_matrices(b, z, allowed), 0.0)
+        return jnp.sum(jnp.where(counts > 0, counts * logs, 0.0)) + (0.0 if prior is None else prior.log_prob(b))
+
+    return space.constrain(lem.Newton(steps=STEPS)(value, space.unconstrain(b)))
