@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from latentem.models.irt import information, parameters, sum_scores
+from latentem.models.irt import link as linking
 from latentem.models.irt import scores as of_persons
 
 
@@ -21,6 +23,7 @@ class Verbs:
         "test_information",
         "expected_score",
         "reliability",
+        "link",
     )
 
     def item_parameters(self, fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
@@ -119,3 +122,26 @@ class Verbs:
             variance of EAP scores / (that variance + their mean squared standard error)}.
         """
         return information.reliability(fit)
+
+    # --- scale
+
+    def link(
+        self, fit: Any, other: Any, method: str = "mean-sigma", anchors: Sequence[str] | None = None
+    ) -> linking.Link:
+        """The linear change of scale that brings the items of this fit onto the scale of another.
+
+        Args:
+            fit: the fit.
+            other: fit of an item response model to other persons, with items in common.
+            method: "mean-sigma" (of the difficulties), "haebara" (curves of all categories of all items) or
+                "stocking-lord" (curve of the expected sum score), over the population of the other fit.
+            anchors: names of the common items to use; all by default.
+
+        Returns:
+            `Link(slope, intercept, params, anchors)`: ability there = slope * ability here + intercept, and the item
+            params on that scale.
+
+        Raises:
+            ValueError: fewer than two common items, several abilities, item params by group, a custom item model.
+        """
+        return linking.link(fit, other, method, anchors)
