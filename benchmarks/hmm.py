@@ -1,9 +1,10 @@
 """Hidden Markov models against hmmlearn (its scaling implementation) and dynamax: seconds per EM iteration.
 
-    python benchmarks/hmm.py [diagonal|wide|categorical|long|ragged ...] [--dynamax PYTHON]
+    python benchmarks/hmm.py [diagonal|wide|categorical|long|ragged|memory ...] [--dynamax PYTHON]
 
 Same data, same start, same number of iterations in one run; times are the difference between a long and a short run, so
-that set-up drops out. dynamax needs an older JAX: give the interpreter of an environment of its own.
+that set-up drops out. dynamax is not among the tests' packages: give the interpreter of an environment that has it.
+The peak of memory belongs to a process: run `memory` alone (Linux).
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def gaussian_data(k: int, d: int, lengths: np.ndarray) -> np.ndarray:
     return 2 * rng.standard_normal((k, d))[state] + rng.standard_normal((lengths.sum(), d))
 
 
-def ours(model: lem.HMM, series: lem.Sequences, start: Any) -> Callable[[int], Any]:
-    options: dict[str, Any] = {"method": lem.Plain(), "tolerance": 0.0, "polish": False}
+def ours(model: lem.HMM, series: lem.Sequences, start: Any, **more: Any) -> Callable[[int], Any]:
+    options: dict[str, Any] = {"method": lem.Plain(), "tolerance": 0.0, "polish": False, **more}
     return lambda n: lem.fit(model, series, initial=start, max_iterations=n, **options)
 
 
@@ -154,12 +155,35 @@ def ragged(dyn: Any) -> None:
           f"ratio {median(times[0]) / median(times[1]):.2f}")  # fmt: skip
 
 
+def memory(dyn: Any) -> None:
+    """Peak memory of EM on one sequence of a million steps: of a first fit, which compiles, and of the next."""
+    x, start = gaussian_data(4, 1, np.array([1_000_000])), gaussian_start(4, 1)
+    data = x.nbytes / 2**20
+    for dtype in ("float64", "float32"):
+        run = ours(lem.HMM(4, lem.families.Gaussian("diagonal")), lem.sequences(x), start, dtype=dtype)
+        for word in ("first fit", "next fit"):
+            before = _memory("VmRSS")
+            Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+            run(LONG)
+            extra = _memory("VmHWM") - before
+            print(
+                f"K4 D1 1x1000000 {dtype}, {word}: {extra:.0f} MB beyond the data ({data:.1f} MB), {extra / data:.1f} x"
+            )
+
+
+def _memory(name: str) -> float:
+    """MB, by the name of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":")) / 1024
+
+
 JOBS = {
     "diagonal": diagonal,
     "wide": lambda dyn: diagonal(dyn, 50, 10, 10, 2000, "K50 D10 10x2000"),
     "categorical": categorical,
     "long": lambda dyn: diagonal(dyn, 4, 1, 1, 1_000_000, "K4 D1 1x1000000"),
     "ragged": ragged,
+    "memory": memory,
 }
 
 if __name__ == "__main__":
