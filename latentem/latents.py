@@ -83,15 +83,17 @@ class Finite(_OnNodes):
 
 @dataclass(frozen=True)
 class Continuous(Latent):
-    """A continuous latent of dimension 1, 2 or 3 on a grid, or of any dimension where log p(x, z) is quadratic in z.
+    """A continuous latent of dimension 1, 2 or 3 on a grid, of more by quasi-Monte-Carlo, or of any dimension where
+    log p(x, z) is quadratic in z.
 
     The complete-data log-likelihood includes log p(z); `z` arrives as a scalar when `dim` is 1, else as (dim,).
 
     Args:
         dim: dimension of z.
-        method: "grid", equally spaced nodes; "hermite", Gauss-Hermite nodes; "hessian", exact normal posterior from
-            the Hessian of a log-density that is quadratic in z (factor analysis).
-        size: nodes per dimension, 61 for "grid" and 31 for "hermite".
+        method: "grid", equally spaced nodes; "hermite", Gauss-Hermite nodes; "sobol", normal quantiles of a scrambled
+            Sobol sequence (quasi-Monte-Carlo: the same nodes every time); "hessian", exact normal posterior from the
+            Hessian of a log-density that is quadratic in z (factor analysis).
+        size: nodes per dimension, 61 for "grid" and 31 for "hermite"; nodes in all, a power of two, 2048 for "sobol".
         bounds: ends of the grid in each dimension, in units of z.
 
     Weights of the nodes are those of a standard normal, normalised to sum to one, divided by its density: a
@@ -100,28 +102,32 @@ class Continuous(Latent):
     """
 
     dim: int = 1
-    method: Literal["grid", "hermite", "hessian"] = "grid"
+    method: Literal["grid", "hermite", "sobol", "hessian"] = "grid"
     size: int | None = None
     bounds: tuple[float, float] = (-6.0, 6.0)
 
     def __post_init__(self) -> None:
-        if self.method not in ("grid", "hermite", "hessian"):
-            raise ValueError(f"Continuous(method={self.method!r}): expected 'grid', 'hermite' or 'hessian'")
+        if self.method not in ("grid", "hermite", "sobol", "hessian"):
+            raise ValueError(f"Continuous(method={self.method!r}): expected 'grid', 'hermite', 'sobol' or 'hessian'")
         if not isinstance(self.dim, int) or self.dim < 1:
             raise ValueError(f"Continuous({self.dim!r}): expected a dimension >= 1")
-        if self.method != "hessian" and self.dim > 3:
+        if self.method in ("grid", "hermite") and self.dim > 3:
             raise ValueError(
-                f"Continuous({self.dim}): product grids go up to 3 dimensions; use method='hessian' where the "
-                "log-density is quadratic in z, or lem.Given(posterior)"
+                f"Continuous({self.dim}): product grids go up to 3 dimensions; use method='sobol', method='hessian' "
+                "where the log-density is quadratic in z, or lem.Given(posterior)"
             )
         if self.size is not None and self.size < 2:
             raise ValueError(f"Continuous(size={self.size!r}): expected at least 2 nodes per dimension")
+        if self.method == "sobol" and self.size is not None and self.size & (self.size - 1):
+            raise ValueError(f"Continuous(size={self.size!r}): a Sobol sequence has a power of two nodes, such as 2048")
         if not self.bounds[0] < self.bounds[1]:
             raise ValueError(f"Continuous(bounds={self.bounds!r}): expected (low, high) with low < high")
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
         if self.method == "hessian":
             return None
+        if self.method == "sobol":
+            return _sobol(self.dim, self.size or 2048)
         return _grid(self.dim, self.method, self.size or (61 if self.method == "grid" else 31), self.bounds)
 
     def example(self) -> np.ndarray:
@@ -198,6 +204,16 @@ def _grid(dim: int, method: str, size: int, bounds: tuple[float, float]) -> tupl
     if dim == 1:
         return points, log_weights
     return np.array(list(product(points, repeat=dim))), np.array([sum(w) for w in product(log_weights, repeat=dim)])
+
+
+@lru_cache(maxsize=32)
+def _sobol(dim: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Normal quantiles of a scrambled Sobol sequence (size, dim), and log(weight / density) (size,)."""
+    from scipy.stats import norm, qmc  # comes with JAX
+
+    points = norm.ppf(qmc.Sobol(dim, scramble=True, seed=0).random(size))
+    log_density = np.sum(norm.logpdf(points), axis=1)
+    return (points[:, 0] if dim == 1 else points), -np.log(size) - log_density
 
 
 def _quadratic_posterior(cll: Cll, dim: int) -> posteriors.Gaussian:

@@ -110,7 +110,7 @@ def test_one_grid_serves_fits_of_both_precisions(compress: bool) -> None:
         (lambda: lem.Finite(2.5), "Finite"),  # type: ignore[arg-type]
         (lambda: lem.Continuous(0), "expected a dimension >= 1"),
         (lambda: lem.Continuous(4), "up to 3 dimensions"),
-        (lambda: lem.Continuous(1, "adaptive"), "expected 'grid', 'hermite' or 'hessian'"),  # type: ignore[arg-type]
+        (lambda: lem.Continuous(1, "adaptive"), "expected 'grid', 'hermite', 'sobol' or 'hessian'"),  # type: ignore[arg-type]
         (lambda: lem.Continuous(1, size=1), "at least 2 nodes"),
         (lambda: lem.Continuous(1, bounds=(3.0, 3.0)), "low < high"),
     ],
@@ -119,3 +119,17 @@ def test_bad_latents_are_refused_in_one_line(make: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+def test_sobol_nodes_integrate_four_dimensions() -> None:
+    # E prod_d cos(a_d z_d) = exp(-a.a / 2) for a standard normal z.
+    latent = lem.Continuous(4, "sobol", size=4096)
+    values, log_weights = latent.nodes() or ((), ())
+    weights = np.exp(log_weights - 0.5 * np.sum(np.asarray(values) ** 2, axis=1) - 2 * np.log(2 * np.pi))
+    np.testing.assert_allclose(weights, 1 / 4096, rtol=1e-12)
+    frequency = np.array([0.3, 1.0, 0.7, 0.5])
+    assert weights @ np.prod(np.cos(values * frequency), axis=1) == pytest.approx(
+        np.exp(-frequency @ frequency / 2), abs=2e-3
+    )
+    with pytest.raises(ValueError, match="power of two nodes, such as 2048"):
+        lem.Continuous(4, "sobol", size=1000)

@@ -67,7 +67,8 @@ class IRT(Verbs):
         histogram: the weights of the nodes are free; known item params have to fix the scale.
         nodes: per dimension; 61, 31 or 15 for one, two or three abilities by default.
         bounds: ends of the grid.
-        quadrature: "grid", equally spaced nodes with normalised normal weights, or "hermite".
+        quadrature: "grid", equally spaced nodes with normalised normal weights; "hermite"; or "sobol",
+            quasi-Monte-Carlo for four abilities and more.
 
     Params are {model: {name: (J, ...)}, "ability": {...}}, items in the order of the data. Binary models are in
     slope-intercept form, logit = slope ability + intercept; `fit.item_parameters()` gives difficulties too.
@@ -160,8 +161,10 @@ class IRT(Verbs):
         mask = np.asarray(self.loadings, dtype=bool)
         if mask.ndim != 2 or len(mask) != j:
             raise ValueError(f"loadings have shape {mask.shape}: expected ({j}, D), a row for each item")
-        if mask.shape[1] > 3:
-            raise ValueError(f"loadings name {mask.shape[1]} abilities: expected at most 3 on a product grid")
+        if mask.shape[1] > 3 and self.quadrature != "sobol":
+            raise ValueError(
+                f"loadings name {mask.shape[1]} abilities: a product grid takes 3; use quadrature='sobol' for more"
+            )
         if not mask.any(axis=1).all():
             raise ValueError(f"item {self._seen.names[int(np.argmin(mask.any(axis=1)))]!r} loads on no ability")
         return mask
@@ -285,7 +288,8 @@ class IRT(Verbs):
     def latent(self) -> lem.Continuous:
         """The grid of abilities."""
         d = self.mask.shape[1]
-        return lem.Continuous(d, self.quadrature, self.nodes or NODES[d], self.bounds)  # pyright: ignore
+        nodes = self.nodes or (NODES[d] if self.quadrature == "grid" else None)
+        return lem.Continuous(d, self.quadrature, nodes, self.bounds)  # pyright: ignore[reportArgumentType]
 
     @cached_property
     def grid(self) -> Grid:
