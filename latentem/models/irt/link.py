@@ -117,7 +117,7 @@ def _difficulties(fit: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 def _curves(
     here: Any, there: Any, which: tuple[tuple[int, ...], tuple[int, ...]], by_item: bool, mine: Params, others: Params
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(slope, intercept) whose curves are nearest over the population of the other fit: those of all categories of every
+    """(slope, intercept) whose curves are nearest over the population of the other fit: all categories of every
     item (Haebara), or of the expected sum score (Stocking and Lord)."""
     theta = jnp.asarray(there.grid.values, jnp.result_type(float))
     natural = there.ability.natural(others.get("ability", {}), there.grid)[:, 0]

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from latentem.models.irt import check_grid as grids
 from latentem.models.irt import information, parameters, sum_scores
 from latentem.models.irt import link as linking
 from latentem.models.irt import scores as of_persons
+from latentem.models.irt import simulate as simulation
 
 
 class Verbs:
@@ -24,6 +26,8 @@ class Verbs:
         "expected_score",
         "reliability",
         "link",
+        "simulate",
+        "check_grid",
     )
 
     def item_parameters(self, fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
@@ -145,3 +149,30 @@ class Verbs:
             ValueError: fewer than two common items, several abilities, item params by group, a custom item model.
         """
         return linking.link(fit, other, method, anchors)
+
+    # --- the fit itself
+
+    def simulate(self, fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:
+        """Answers of `n` new persons, as columns like those of the data.
+
+        Groups and covariates are those of persons drawn from the data, with replacement; abilities and answers follow
+        the fit. Nothing is missing.
+
+        Args:
+            fit: the fit.
+            key: PRNG key.
+            n: how many persons.
+
+        Returns:
+            {item: categories (n,)}, and the columns of groups and covariates.
+        """
+        return simulation.simulate(fit, key, n)
+
+    def check_grid(self, fit: Any) -> grids.GridCheck:
+        """Whether the grid of abilities is fine enough: fits once more, from the params found, on a grid twice as fine
+        and reports the change of log-likelihood and params.
+
+        Raises:
+            ValueError: for a histogram, whose params are the weights of the nodes.
+        """
+        return grids.check_grid(fit)
