@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
@@ -92,7 +93,7 @@ def test_em_from_200_starts(case: str) -> None:
     assert set(fit.ends.outcomes.tolist()) <= {CONVERGED, STOPPED}
     with jax.enable_x64(True):
         unravel = ravel_pytree(fit.params)[1]
-        params = jax.tree.map(np.asarray, jax.vmap(unravel)(fit.ends.theta))
+        params = jax.tree.map(np.asarray, jax.vmap(unravel)(jnp.asarray(fit.ends.theta)))
     before, smoothed, moves = forward_backward(params, emission(params["emission"], x))
     np.testing.assert_allclose(np.sort(before), np.sort(fit.starts), rtol=1e-7)
     after = {

@@ -77,6 +77,43 @@ def test_the_umbrella_of_wikipedia() -> None:
     assert score[0, 0] == pytest.approx(-4.459028291034797, abs=1e-12)
 
 
+def test_the_health_of_wikipedia() -> None:
+    # Wikipedia, Viterbi algorithm: healthy or with a fever; normal, cold, dizzy. The path and its probability, 0.01344
+    # with these numbers; the probability of the data by enumeration.
+    hmm, series = lem.HMM(2, families.Categorical(3)).declare(np.array([0, 1, 2]))
+    params = {
+        "initial": np.array([0.6, 0.4]),
+        "transition": np.array([[0.7, 0.3], [0.4, 0.6]]),
+        "emission": {"probabilities": np.array([[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]])},
+    }
+    path, score = lem.chain.viterbi(hmm.model(), params, series)
+    assert path[:, 0].tolist() == [1, 0, 0] and np.exp(score[0, 0]) == pytest.approx(0.01344, rel=1e-12)
+    smoothed = lem.chain.smoothed(hmm.model(), params, series)
+    np.testing.assert_allclose(smoothed[:, 0], [0.23170296, 0.62406283, 0.86397712], atol=1e-8)
+
+
+def test_the_ice_cream_of_eisner() -> None:
+    # Eisner (2002), An interactive spreadsheet for teaching the forward-backward algorithm: ice creams on 33 days, cold
+    # or hot, and the chance to stop, here a third state that shows a symbol of its own. The probability of a hot day is
+    # printed as 0.871 and 0.977 for the first two; the log-likelihoods of EM are of one in NumPy.
+    diary = [2, 3, 3, 2, 3, 2, 3, 2, 2, 3, 1, 3, 3, 1, 1, 1, 2, 1, 1, 1, 3, 1, 2, 1, 1, 1, 2, 3, 3, 2, 3, 2, 2, 4]
+    start = {
+        "initial": np.array([0.5, 0.5, 0.0]),
+        "transition": np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]]),
+        "emission": {"probabilities": np.array([[0.7, 0.2, 0.1, 0.0], [0.1, 0.2, 0.7, 0.0], [0.0, 0.0, 0.0, 1.0]])},
+    }
+    x = np.array(diary) - 1
+    hmm = lem.HMM(3, families.Categorical(4), allowed=start["transition"] > 0)
+    fit = lem.fit(hmm, x, initial=start, method=lem.Plain(), max_iterations=12, tolerance=0.0, polish=False)
+    expected = [-41.5378178210752, -36.74229259324899, -35.95768811401295, -35.65110693840495, -35.48933082733452]
+    np.testing.assert_allclose(fit.trace[:5], expected, rtol=1e-13)
+    assert fit.trace[11] == pytest.approx(-35.33351371563321, rel=1e-13)
+    assert fit.params["initial"][2] == 0 and np.all(fit.params["transition"][2] == [0, 0, 1])
+    declared, series = hmm.declare(x)
+    hot = lem.chain.smoothed(declared.model(), start, series)[:2, 1]
+    np.testing.assert_allclose(hot, [0.8709421349545287, 0.9769256020843929], rtol=1e-12)
+
+
 def test_the_weather_of_rabiner() -> None:
     # Rabiner (1989), Proc. IEEE 77, page 259: P(sun sun sun rain rain sun cloudy sun | model) = 1.536e-4.
     matrix = np.array([[0.4, 0.3, 0.3], [0.2, 0.6, 0.2], [0.1, 0.1, 0.8]])
