@@ -170,7 +170,7 @@ def test_bad_input() -> None:
         declare({"y": y, "z": z}, covariates="w")
     with pytest.raises(ValueError, match="expected steps with named columns"):
         declare(y, covariates="z")
-    with pytest.raises(ValueError, match="no column is left"):
+    with pytest.raises(ValueError, match="leave 0 columns for the states to emit"):
         declare({"z": y}, covariates="z")
     with pytest.raises(ValueError, match=r"covariate 'z' has shape \(5,\): expected \(6,\)"):
         declare({"y": y, "z": z[:5]}, covariates="z")
