@@ -49,7 +49,7 @@ from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal  # isort: skip
+from latentem.models import HMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal, responses  # isort: skip
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -108,6 +108,7 @@ __all__ = [
     "posterior",
     "priors",
     "real",
+    "responses",
     "select",
     "sequences",
     "simplex",

@@ -201,7 +201,7 @@ def fit(
         name=declared.name,
         gradient=outcome.gradient,
         compression=problem.compression,
-        notes=outcome.notes,
+        notes=(*outcome.notes, *_remarks(declared, outcome.params, observations)),
         model=declared,
         declaration=model,
         data=read,
@@ -256,6 +256,12 @@ def _maximize(
     if reason and outcome.status.ok:
         outcome = replace(outcome, status=Status.boundary)
     return outcome, run.objectives
+
+
+def _remarks(model: Model, params: Any, observations: Any) -> tuple[str, ...]:
+    """What a ready model has to say of these data and params."""
+    remarks = getattr(model.declaration, "remarks", None)
+    return () if remarks is None else tuple(remarks(jax.tree.map(np.asarray, params), observations))
 
 
 def _revalidated(

@@ -2,5 +2,6 @@
 
 from latentem.models.irt.irt import IRT, logit_normal
 from latentem.models.irt.items import ItemModel
+from latentem.models.irt.responses import responses
 
-__all__ = ["IRT", "ItemModel", "logit_normal"]
+__all__ = ["IRT", "ItemModel", "logit_normal", "responses"]

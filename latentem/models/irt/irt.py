@@ -58,6 +58,7 @@ class IRT(Verbs):
         group: column that says which group a person belongs to; the first group (in sorted order) is the reference.
         invariance: of groups: "configural" (all item params by group), "metric" (slopes in common, variances free),
             "scalar" (all item params in common, means and variances free).
+        free_items: names of items whose params differ between groups all the same.
         covariates: columns that the mean of ability depends on (latent regression); the residual variance is 1.
         variance: "fixed" at 1 or "free"; free by default where slopes are fixed (Rasch, partial credit, rating scale).
         shared: names of item params that all items of one model have in common, as the slope in "1pl".
@@ -85,6 +86,7 @@ class IRT(Verbs):
     loadings: Any = field(default=None, compare=False)
     group: str | None = None
     invariance: str = "scalar"
+    free_items: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     variance: str | None = None
     shared: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class IRT(Verbs):
     _key: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("items", "covariates", "shared"):
+        for name in ("items", "covariates", "shared", "free_items"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise TypeError(f"{name}={value!r}: expected a list of names")
@@ -188,22 +190,27 @@ class IRT(Verbs):
         unknown = [name for name in held if name not in seen.names]
         if unknown:
             raise ValueError(f"fixed names item {unknown[0]!r}: expected one of {', '.join(seen.names)}")
+        unknown = [name for name in self.free_items if name not in seen.names]
+        if unknown:
+            raise ValueError(f"free_items names item {unknown[0]!r}: expected one of {', '.join(seen.names)}")
         sets: dict[Any, list[int]] = {}
         for j, name in enumerate(seen.names):
-            key = (chosen[name], len(seen.categories[j]), tuple(mask[j]), tuple(sorted(held.get(name, {}))))
+            free = name in self.free_items and len(seen.groups) > 1
+            key = (chosen[name], len(seen.categories[j]), tuple(mask[j]), tuple(sorted(held.get(name, {}))), free)
             sets.setdefault(key, []).append(j)
         names = [_name(key[0]) for key in sets]
         blocks = []
-        for (model, categories, pattern, anchored), items in sets.items():
+        for (model, categories, pattern, anchored, free), items in sets.items():
             label = _name(model)
             if names.count(label) > 1:
                 parts = [f"{categories} categories"] if len({k[1] for k in sets if k[0] == model}) > 1 else []
                 if len({k[2] for k in sets if k[0] == model}) > 1:
                     parts.append("ability " + " and ".join(str(d + 1) for d in np.flatnonzero(pattern)))
                 parts += ["known " + ", ".join(anchored)] if anchored else []
+                parts += ["by group"] if free else []
                 label = f"{label} ({', '.join(parts)})" if parts else label
             of_items = {n: np.stack([np.asarray(held[seen.names[j]][n], float) for j in items]) for n in anchored}
-            blocks.append(self._block(label, model, items, categories, pattern, common, of_items))
+            blocks.append(self._block(label, model, items, categories, pattern, common, of_items, free))
         return tuple(blocks)
 
     def _block(
@@ -215,6 +222,7 @@ class IRT(Verbs):
         pattern: tuple[bool, ...],
         common: Mapping[str, Any],
         held: Mapping[str, Any],
+        free: bool,
     ) -> Block:
         seen = self._seen
         abilities = tuple(int(d) for d in np.flatnonzero(pattern))
@@ -246,8 +254,14 @@ class IRT(Verbs):
                 values.append((name, lem.fixed(full)))
         groups = max(1, len(seen.groups))
         own: frozenset[str] = frozenset()
-        if groups > 1 and self.invariance != "scalar":
-            own = frozenset(tree) - dict(values).keys() - ({"slope"} if self.invariance == "metric" else set())
+        if free and shared - dict(values).keys():
+            raise ValueError(
+                f"free_items names item {first!r}, which shares {min(shared)!r} with others: expected an item model "
+                "without common params"
+            )
+        if groups > 1 and (free or self.invariance != "scalar"):
+            common_slope = not free and self.invariance == "metric"
+            own = frozenset(tree) - dict(values).keys() - ({"slope"} if common_slope else set())
         prior = {**dict(model.prior or {}), **self.prior}
         return Block(
             label,
@@ -340,6 +354,22 @@ class IRT(Verbs):
             drawn = jax.random.categorical(own, table, axis=-1).astype(jnp.int8)
             answers = answers.at[np.asarray(block.items)].set(drawn)
         return answers
+
+    def remarks(self, params: Params, rows: Any) -> list[str]:
+        """What a reader of the fit should know: persons without answers, items whose key may be reversed."""
+        told, names = [], self._seen.names
+        empty = int(np.sum((np.asarray(rows["answers"]) < 0).all(axis=1)))
+        if empty:
+            told.append(f"{empty} of {len(rows['answers'])} persons answered no item: they say nothing of the items")
+        for block in self.blocks:
+            slope = np.asarray(params[block.name].get("slope", 1.0))
+            if block.model.linear and slope.ndim == 1 and len(slope) == len(block.items):
+                told += [
+                    f"item {names[j]!r} has slope {value:.3g}, against the others: is its key reversed?"
+                    for j, value in zip(block.items, slope, strict=True)
+                    if value < 0 < np.median(slope)
+                ]
+        return told
 
     # --- tables for verbs
 

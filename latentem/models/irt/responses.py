@@ -75,6 +75,38 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
     return Table(names, answers, {name: columns[name] for name in others})
 
 
+def responses(person: Any, item: Any, response: Any) -> dict[str, np.ndarray]:
+    """Persons by items from long format, one answer a row.
+
+    Args:
+        person: (M,) who answered; persons come out in the order in which they appear.
+        item: (M,) what was answered, by name.
+        response: (M,) the answers; NaN for none.
+
+    Returns:
+        {item: (N,) float}, NaN where a person has no row for an item: what `lem.fit(lem.IRT(...), ...)` takes.
+
+    Raises:
+        ValueError: columns of different lengths, or two answers of one person to one item.
+
+    >>> lem.responses(["ann", "ann", "bob"], ["q1", "q2", "q2"], [1, 0, 1])
+    {'q1': array([ 1., nan]), 'q2': array([0., 1.])}
+    """
+    columns = [np.asarray(a) for a in (person, item, response)]
+    lengths = [len(a) for a in columns]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"person, item and response have {lengths} rows: expected the same number")
+    rows, cells = ({name: n for n, name in enumerate(dict.fromkeys(a.tolist()))} for a in columns[:2])
+    places = [(rows[p], cells[j]) for p, j in zip(columns[0].tolist(), columns[1].tolist(), strict=True)]
+    if len(set(places)) < len(places):
+        seen: set[tuple[int, int]] = set()
+        m = next(m for m, place in enumerate(places) if place in seen or seen.add(place))
+        raise ValueError(f"row {m}: person {columns[0][m]} answered item {columns[1][m]} twice; keep one answer")
+    table = np.full((len(rows), len(cells)), np.nan)
+    table[tuple(np.array(places).T)] = columns[2]
+    return {str(name): table[:, j] for name, j in cells.items()}
+
+
 def _chosen(items: Sequence[str] | None, names: tuple[str, ...], matrix: np.ndarray) -> tuple[str, ...]:
     if items is None:
         return names
