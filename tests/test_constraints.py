@@ -24,6 +24,7 @@ from latentem.constraints import (
     positive,
     real,
     simplex,
+    tied,
     unit,
 )
 
@@ -45,6 +46,7 @@ CASES: dict[str, Constraint] = {
     "correlation of one": correlation(1),
     "correlation batch": correlation(2, batch=3),
     "fixed": fixed([[1.0, 2.5]]),
+    "tied": tied([[np.nan] * 3, [np.nan, 0.2, np.nan], [np.nan] * 3], [[(0, 0), (2, 2)], [(1, 0), (1, 2)]]),
     "pattern": pattern([[False, True], [True, True]]),
 }
 PLAIN = {name: case for name, case in CASES.items() if case.size and "batch" not in name}

@@ -7,11 +7,13 @@ from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.pattern import pattern
 from latentem.constraints.space import ParameterSpace
 from latentem.constraints.stochastic import stochastic
+from latentem.constraints.tied import Tied, tied
 from latentem.constraints.vectors import ordered, simplex
 
 __all__ = [
     "Constraint",
     "ParameterSpace",
+    "Tied",
     "correlation",
     "covariance",
     "fixed",
@@ -22,5 +24,6 @@ __all__ = [
     "real",
     "simplex",
     "stochastic",
+    "tied",
     "unit",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.constraints import Tied, tied
 from latentem.families import Family
 from latentem.models import hmm_covariates as logit
 from latentem.models.hmm_verbs import Verbs
@@ -38,7 +39,9 @@ class HMM(Verbs):
         covariate_at: "from", the covariates at the step that a transition leaves (as in depmixS4), or "to", at the one
             it goes into (as in hmmTMB).
         shared: names of the family's parameters that all states have in common.
-        fixed: values that stay put: {"transition": (K, K) ...} or {name of the family's parameter: (K, ...)}.
+        fixed: values that stay put: {"transition": (K, K) ...}, NaN for entries that are free, or {name of the family's
+            parameter: (K, ...)}.
+        tied: groups of transitions with one probability, lists of (from, to): [[(0, 0), (1, 1)]].
         prior: MAP: {"initial": Dirichlet, "transition": Dirichlet, "emission": {name: prior}}; a `Dirichlet` of
             concentration 1 + kappa on the diagonal and 1 elsewhere makes states sticky.
 
@@ -65,6 +68,7 @@ class HMM(Verbs):
     covariate_at: str = "from"
     shared: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    tied: Any = field(default=(), compare=False)
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     _key: tuple[Any, ...] = field(init=False, repr=False)
 
@@ -91,15 +95,36 @@ class HMM(Verbs):
             raise ValueError(f"covariate_at={self.covariate_at!r}: expected 'from' or 'to'")
         if self.covariates and self.initial == "stationary":
             raise ValueError("initial='stationary' with covariates: transitions that vary have no such distribution")
-        if "transition" in self.fixed and not self.covariates:
-            matrix = np.asarray(self.fixed["transition"])
-            if matrix.shape != (self.states, self.states) or not bool(lem.stochastic(self.states).contains(matrix)):
-                raise ValueError(f"fixed transition: expected {self.states} rows of {self.states} that add up to 1")
         unknown = set(self.prior or {}) - {"initial", "transition", "emission"}
         if unknown:
             raise ValueError(f"prior for {sorted(unknown)[0]!r}: expected 'initial', 'transition' or 'emission'")
-        held = tuple((name, lem.fixed(value)) for name, value in sorted(self.fixed.items()))
-        object.__setattr__(self, "_key", (initial, allowed, held, lem.priors.Joint.of(self.prior)))
+        held = {name: lem.fixed(value) for name, value in sorted(self.fixed.items()) if name != "transition"}
+        if "transition" in self.fixed or len(self.tied):
+            held["transition"] = self._restricted(allowed)
+        object.__setattr__(self, "_key", (initial, allowed, tuple(held.items()), lem.priors.Joint.of(self.prior)))
+
+    def _restricted(self, allowed: Any) -> Any:
+        """The constraint of transitions that are fixed or tied."""
+        if self.covariates:
+            if len(self.tied):
+                raise ValueError("tied=... with covariates: expected transitions without covariates")
+            return lem.fixed(self.fixed["transition"])
+        shape = (self.states, self.states)
+        matrix = np.asarray(self.fixed.get("transition", np.full(shape, np.nan)), dtype=np.float64)
+        if matrix.shape != shape:
+            raise ValueError(f"fixed transition has shape {matrix.shape}: expected {shape}, NaN where it is free")
+        if not np.isnan(matrix).any():
+            if len(self.tied):
+                raise ValueError("tied=... with a transition matrix that is fixed: expected NaN for free entries")
+            if not bool(lem.stochastic(self.states).contains(matrix)):
+                raise ValueError(f"fixed transition: expected {self.states} rows of {self.states} that add up to 1")
+            return lem.fixed(matrix)
+        if allowed is not None:
+            impossible = ~np.array(allowed.allowed)
+            if np.any(impossible & (np.nan_to_num(matrix) > 0)):
+                raise ValueError("fixed transition holds a probability where allowed is False: expected 0 or NaN")
+            matrix = np.where(impossible, 0.0, matrix)
+        return tied(matrix, self.tied)
 
     # --- declaration
 
@@ -192,11 +217,15 @@ class HMM(Verbs):
         prior, new = dict(self.prior or {}), dict(params)
         if "initial" in params and self._key[0] == "free":
             new["initial"] = _shares(expected.first, params["initial"], prior.get("initial"))
-        if "transition" not in self.fixed and self.covariates:
+        restricted = dict(self._key[2]).get("transition")
+        if restricted is None and self.covariates:
             new["transition"] = logit.maximize(
                 expected.transition, params["transition"], rows.covariates, self.possible, prior.get("transition")
             )
-        elif "transition" not in self.fixed:
+        elif isinstance(restricted, Tied):
+            counts = _with_prior(expected.transition, params["transition"], prior.get("transition"))
+            new["transition"] = restricted.estimate(counts, params["transition"])
+        elif restricted is None:
             new["transition"] = _shares(expected.transition, params["transition"], prior.get("transition"))
         mixture = self.of_states
         reference = (
@@ -232,7 +261,9 @@ class HMM(Verbs):
         if self._key[1] is not None:
             matrix = jnp.where(jnp.asarray(np.asarray(self._key[1].allowed)), matrix, 0)
         matrix = matrix / jnp.sum(matrix, axis=1, keepdims=True)
-        x = self.of_emission(x)
+        x, restricted = self.of_emission(x), dict(self._key[2]).get("transition")
+        if isinstance(restricted, Tied):
+            matrix = restricted.estimate(matrix, matrix)
         if self.covariates:
             matrix = logit.without_slopes(matrix, self.possible, len(self.covariates))
         params = {"transition": matrix, "emission": mixture.initial(seeds, x, weights)["components"]}
@@ -254,11 +285,17 @@ def stationary(transition: Float[Array, "K K"]) -> Float[Array, " K"]:
 
 def _shares(counts: Float[Array, "*K K"], old: Float[Array, "*K K"], prior: Any) -> Float[Array, "*K K"]:
     """Counts as probabilities; a row without counts keeps the old ones."""
-    if prior is not None:
-        concentration = jnp.broadcast_to(jnp.asarray(prior.concentration, counts.dtype), counts.shape)
-        counts = jnp.maximum(counts + jnp.where(old > 0, concentration - 1.0, 0.0), 0.0)
+    counts = _with_prior(counts, old, prior)
     total = jnp.sum(counts, axis=-1, keepdims=True)
     return jnp.where(total > 0, counts / jnp.where(total > 0, total, 1.0), old)
+
+
+def _with_prior(counts: Float[Array, "*K K"], old: Float[Array, "*K K"], prior: Any) -> Float[Array, "*K K"]:
+    """Counts and those that a Dirichlet prior stands for."""
+    if prior is None:
+        return counts
+    concentration = jnp.broadcast_to(jnp.asarray(prior.concentration, counts.dtype), counts.shape)
+    return jnp.maximum(counts + jnp.where(old > 0, concentration - 1.0, 0.0), 0.0)
 
 
 def _log(p: Any) -> Any:
