@@ -16,7 +16,7 @@ class GridCheck:
     """What changed when the grid was doubled.
 
     Args:
-        nodes: per dimension, before and after.
+        nodes: per dimension (in all, for quasi-Monte-Carlo), before and after.
         log_likelihood: change of the maximised log-likelihood.
         params: change of every param, shaped like params.
         largest: the largest of them.
@@ -43,7 +43,8 @@ def check_grid(fit: Any) -> GridCheck:
     irt = fit.model.declaration
     if irt.histogram:
         raise ValueError("check_grid: the nodes are params of a histogram; fit it with other nodes and compare")
-    before = irt.latent.size
+    k, d = irt.grid.values.shape
+    before = k if irt.quadrature == "sobol" else round(k ** (1 / d))
     # Equally spaced nodes keep their places, with a new one between every two.
     after = 2 * before - 1 if irt.quadrature == "grid" else 2 * before
     finer = lem.fit(

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from latentem.models.irt import check_grid as grids
+from latentem.models.irt import dif as functioning
 from latentem.models.irt import information, parameters, sum_scores
 from latentem.models.irt import link as linking
+from latentem.models.irt import person_fit as fit_of_persons
+from latentem.models.irt import residuals as of_pairs
 from latentem.models.irt import scores as of_persons
 from latentem.models.irt import simulate as simulation
 
@@ -25,9 +28,12 @@ class Verbs:
         "test_information",
         "expected_score",
         "reliability",
+        "residuals",
+        "person_fit",
         "link",
         "simulate",
         "check_grid",
+        "dif",
     )
 
     def item_parameters(self, fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
@@ -127,6 +133,42 @@ class Verbs:
         """
         return information.reliability(fit)
 
+    # --- fit of the model
+
+    def person_fit(self, fit: Any, x: Any = None) -> dict[str, np.ndarray]:
+        """Fit of persons at their posterior mean abilities; items somebody did not answer count for nothing.
+
+        Args:
+            fit: the fit.
+            x: other persons, as the data of the fit; those of the fit by default.
+
+        Returns:
+            {"infit", "z_infit", "outfit", "z_outfit" (mean squares and their standard normal transformations), "Zh"
+            (standardised log-likelihood: small for improbable answers)}, (N,) each; NaN for persons without answers.
+
+        Source: Wright and Masters (1982); Drasgow, Levine and Williams (1985).
+        """
+        return fit_of_persons.person_fit(fit, x)
+
+    def residuals(self, fit: Any, kind: str = "Q3") -> np.ndarray:
+        """What the abilities leave unexplained of pairs of items, over the persons who answered both.
+
+        Args:
+            fit: the fit.
+            kind: "Q3" (correlations of the residuals at posterior mean abilities) or "LD" (below the diagonal the
+                chi-square of every two-way table against its expectation, above it Cramer's V, negative where the
+                items are associated less than expected; NaN on the diagonal).
+
+        Returns:
+            (J, J).
+
+        Raises:
+            ValueError: another kind.
+
+        Source: Yen (1984); Chen and Thissen (1997).
+        """
+        return of_pairs.residuals(fit, kind)
+
     # --- scale
 
     def link(
@@ -176,3 +218,28 @@ class Verbs:
             ValueError: for a histogram, whose params are the weights of the nodes.
         """
         return grids.check_grid(fit)
+
+    # --- groups
+
+    def dif(self, fit: Any, group: Any = None, alpha: float = 0.05, purify: bool = True) -> dict[str, np.ndarray]:
+        """Differential item functioning: for every item, the likelihood-ratio test that its params are the same in all
+        groups, while abilities of the groups differ in mean and variance.
+
+        The first tests take all other items as anchors; with `purify`, the item that differs most leaves the anchors
+        and all are tested again, until none of the anchors differs.
+
+        Args:
+            fit: the fit, with groups or without.
+            group: label of the group of every person (N,); the groups of the fit by default.
+            alpha: level at which an item leaves the anchors.
+            purify: whether to repeat the tests.
+
+        Returns:
+            {"item", "chi2", "df", "p", "anchor"}, (J,) each; p is of each item by itself, not adjusted for their
+            number; df 0 and p NaN for items whose params are fixed.
+
+        Raises:
+            ValueError: no groups, labels that are not one per person, latent regression, a histogram, item models that
+                share params between items.
+        """
+        return functioning.dif(fit, group, alpha, purify)
