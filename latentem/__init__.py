@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import chain, families, posterior, priors
+from latentem import chain, durations, families, posterior, priors
 from latentem.accelerate import SQUAREM, Anderson, Plain
 from latentem.accelerating import accelerate
 from latentem.annealing import Annealing
@@ -49,7 +49,7 @@ from latentem.sufficiency import Compression, sufficiency
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal, responses  # isort: skip
+from latentem.models import HMM, HSMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal, responses  # isort: skip
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -72,6 +72,7 @@ __all__ = [
     "GaussianMixture",
     "Gradient",
     "HMM",
+    "HSMM",
     "IRT",
     "ItemModel",
     "KMeans",
@@ -93,6 +94,7 @@ __all__ = [
     "correlation",
     "covariance",
     "datasets",
+    "durations",
     "em",
     "families",
     "fit",
