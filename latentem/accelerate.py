@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -126,29 +127,18 @@ class SQUAREM(Method):
 
     def step(self, em: EMMap, state: SQUAREMState, tolerance: float | Array) -> tuple[SQUAREMState, StepInfo]:
         eps = jnp.finfo(state.theta.dtype).eps
-        once, at_start = em.update(state.theta)
-        r = once - state.theta
         slack = self.slack + 8 * eps * jnp.abs(state.floor)
-        finite = jnp.isfinite(at_start) & jnp.all(jnp.isfinite(once))
-        # A first point that is not finite has nothing to fall back to.
-        good = (finite & ~(at_start < state.floor - slack)) | (state.floor == -jnp.inf)
-        one = jnp.ones((), jnp.int32)
-        nothing = jnp.zeros_like(at_start)
 
-        def refuse(_: None) -> tuple[SQUAREMState, StepInfo]:
-            # Whatever the objective at a plain EM point is, the loop goes on from there.
-            lowest = jnp.full_like(at_start, -jnp.inf)
-            back = SQUAREMState(state.fallback, state.fallback, state.shorter, state.shorter, lowest)
-            info = StepInfo(state.floor, jnp.full_like(at_start, jnp.inf), one, nothing, ~good)
-            return back, info
+        def judge(images: Vector, objectives: Vector) -> tuple[Array, Array]:
+            """(the first point is worth going on from, its plain step is short)."""
+            finite = jnp.isfinite(objectives[0]) & jnp.all(jnp.isfinite(images[0]))
+            # A first point that is not finite has nothing to fall back to.
+            good = (finite & ~(objectives[0] < state.floor - slack)) | (state.floor == -jnp.inf)
+            return good, jnp.linalg.norm(images[0] - state.theta) < tolerance
 
-        def finish(_: None) -> tuple[SQUAREMState, StepInfo]:
-            info = StepInfo(at_start, jnp.linalg.norm(r), one, nothing, ~good)
-            return SQUAREMState(once, once, state.longest, state.longest, at_start), info
-
-        def extrapolate(_: None) -> tuple[SQUAREMState, StepInfo]:
-            twice, at_once = em.update(once)
-            q = twice - once
+        def extrapolate(once: Vector, twice: Vector) -> tuple[Vector, Array, Array, Array]:
+            """(the point to stabilise, whether it is an extrapolation, its step length, whether EM has ended)."""
+            r, q = once - state.theta, twice - once
             v = q - r
             flat = jnp.linalg.norm(v) <= eps * jnp.linalg.norm(r)
             ratio = jnp.linalg.norm(r) / jnp.where(flat, 1.0, jnp.linalg.norm(v))
@@ -156,39 +146,60 @@ class SQUAREM(Method):
             ended = jnp.linalg.norm(q) < tolerance
             proposal = state.theta + 2 * length * r + length**2 * v
             usable = jnp.all(jnp.isfinite(proposal)) & em.contains(proposal) & (length > 1.0) & ~ended
-            tried = jnp.where(usable, proposal, twice)
+            return jnp.where(usable, proposal, twice), usable, length, ended
 
-            def stabilise(_: None) -> tuple[Vector, Float[Array, ""]]:
-                return em.update(tried)
+        def proceed(walk: tuple[Array, Array, Vector, Vector, Vector]) -> Array:
+            return walk[1]
 
-            def stay(_: None) -> tuple[Vector, Float[Array, ""]]:
-                return twice, at_once
+        def evaluate(walk: tuple[Array, Array, Vector, Vector, Vector]) -> tuple[Array, Array, Vector, Vector, Vector]:
+            stage, _, point, images, objectives = walk
+            image, objective = em.update(point)
+            images, objectives = images.at[stage].set(image), objectives.at[stage].set(objective)
+            good, short = judge(images, objectives)
+            tried, _, _, ended = extrapolate(images[0], images[1])
+            more = jnp.where(stage == 0, good & ~short, (stage == 1) & ~ended)
+            return stage + 1, more, jnp.where(stage == 0, image, tried), images, objectives
 
-            new, at_tried = lax.cond(ended, stay, stabilise, None)
-            sound = jnp.isfinite(at_tried) & jnp.all(jnp.isfinite(new))
-            kept = sound | ~usable
-            at_bound = (length >= state.longest) & ~ended
-            shorter = jnp.where(at_bound, jnp.maximum(self.longest, state.longest / self.growth), state.longest)
-            longer = jnp.where(at_bound, self.growth * state.longest, state.longest)
-            info = StepInfo(
+        # One loop of up to three steps, and not three calls: the EM map, which is most of a fit, compiles once.
+        zero = jnp.zeros((), jnp.int32)
+        empty = jnp.zeros((3, *state.theta.shape), state.theta.dtype)
+        walk = (zero, zero == 0, state.theta, empty, jnp.full((3,), -jnp.inf, state.theta.dtype))
+        count, _, _, images, objectives = lax.while_loop(proceed, evaluate, walk)
+        once, twice, new = images
+        at_start, at_once, at_tried = objectives
+        good, short = judge(images, objectives)
+        tried, usable, length, ended = extrapolate(once, twice)
+        new, at_tried = jnp.where(ended, twice, new), jnp.where(ended, at_once, at_tried)
+        sound = jnp.isfinite(at_tried) & jnp.all(jnp.isfinite(new))
+        kept = sound | ~usable
+        at_bound = (length >= state.longest) & ~ended
+        shorter = jnp.where(at_bound, jnp.maximum(self.longest, state.longest / self.growth), state.longest)
+        longer = jnp.where(at_bound, self.growth * state.longest, state.longest)
+        nothing = jnp.zeros_like(at_start)
+        # Whatever the objective at a plain EM point is, the loop goes on from there.
+        lowest = jnp.full_like(at_start, -jnp.inf)
+        refused = (
+            SQUAREMState(state.fallback, state.fallback, state.shorter, state.shorter, lowest),
+            StepInfo(state.floor, jnp.full_like(at_start, jnp.inf), count, nothing, ~good),
+        )
+        finished = (
+            SQUAREMState(once, once, state.longest, state.longest, at_start),
+            StepInfo(at_start, jnp.linalg.norm(once - state.theta), count, nothing, ~good),
+        )
+        went_on = (
+            SQUAREMState(jnp.where(kept, new, twice), twice, jnp.where(kept, longer, shorter), shorter, at_start),
+            StepInfo(
                 jnp.where(sound, jnp.maximum(at_once, at_tried), at_once),
-                jnp.linalg.norm(jnp.where(sound, new - tried, q)),
-                jnp.where(ended, 2, 3).astype(jnp.int32),
+                jnp.linalg.norm(jnp.where(sound, new - tried, twice - once)),
+                count,
                 # Only plain steps tell whether an M-step climbs: far out, rounding of a simplex is blown up with
                 # the step.
                 jnp.maximum(at_start - at_once, 0.0),
                 ~good,
-            )
-            return SQUAREMState(
-                jnp.where(kept, new, twice),
-                twice,
-                jnp.where(kept, longer, shorter),
-                shorter,
-                at_start,
-            ), info
-
-        case = jnp.where(good, jnp.where(jnp.linalg.norm(r) < tolerance, 1, 2), 0)
-        return lax.switch(case, (refuse, finish, extrapolate), None)
+            ),
+        )
+        ahead = jax.tree.map(lambda a, b: jnp.where(short, a, b), finished, went_on)
+        return jax.tree.map(lambda a, b: jnp.where(good, a, b), ahead, refused)
 
 
 class AndersonState(NamedTuple):
