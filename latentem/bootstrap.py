@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem import data as door
+from latentem.chain.form import ChainForm
+from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.model import Model
 from latentem.prepare import choose_form
 from latentem.refit import Refits, refit
 from latentem.result import Fit
+from latentem.sequences import Sequences
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
         )
     if not fit.status.ok:
         raise ValueError(f"bootstrap: the fit ended {fit.status.name}: {fit.status.advice}")
+    if isinstance(fit.data.observations, Sequences):
+        return _simulated_sequences(fit, fit.data, model, key, replicates)
     n = round(fit.n_observations)
     if n != fit.n_observations:
         raise ValueError(
@@ -113,6 +118,36 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
     first = jax.tree.map(lambda a: a[0], rows)
     form, prepared = choose_form(model, jax.tree.map(np.asarray, first), first, jnp.ones(n))
     return form, Prepared(prepared.context, rows, prepared.weights)
+
+
+def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicates: int) -> tuple[Form, Prepared]:
+    """The same for a chain: sequences of the lengths observed, with the steps missing that are missing there."""
+    series, weights = data.observations, np.asarray(data.weights)
+    assert isinstance(series, Sequences) and fit.model is not None
+    if series.labels is not None:
+        raise ValueError("bootstrap: known states are no part of what is simulated: fit without labels")
+    if np.any(weights != 1):
+        raise ValueError("bootstrap: sequences have weights: expected each to count once")
+    params = jax.tree.map(jnp.asarray, fit.params)
+    longest = int(series.lengths.max())
+    drawn = _sequence_draws(fit.model, longest, params, jax.random.split(key, (replicates, series.n)))
+    which = np.repeat(np.arange(series.n), series.lengths)
+    time = np.arange(series.total) - np.repeat(series.starts, series.lengths)
+    observed = door.cast(series.steps, "float64")
+    steps = jax.tree.map(lambda a, b: np.asarray(a)[:, which, time].astype(b.dtype), drawn, observed)
+    form = choose_form(model, series, None, weights)[0]
+    each = [
+        form.prepare(replace(series, steps=jax.tree.map(lambda a, r=r: a[r], steps)), weights, "float64")  # pyright: ignore
+        for r in range(replicates)
+    ]
+    rows = jax.tree.map(lambda *a: jnp.stack(a), *(one.rows for one in each))
+    return form, Prepared(each[0].context, rows, each[0].weights)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _sequence_draws(model: Model, n: int, params: Any, keys: Any) -> Any:
+    draw: Any = model.sample
+    return jax.vmap(jax.vmap(lambda k: draw(params, k, n)))(keys)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -138,8 +173,9 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
         null = refit(form, jax.tree.map(jnp.asarray, small.params), prepared, "rows")
         form, prepared = simulated(small, large.model, draw_key, replicates)
         best = refit(form, jax.tree.map(jnp.asarray, large.params), prepared, "rows").log_likelihood
+        plain = _steps(form, prepared) if isinstance(form, ChainForm) else prepared
         for k in jax.random.split(start_key, starts):
-            own = _starts(large.model, jax.random.split(k, replicates), prepared)
+            own = _starts(large.model, jax.random.split(k, replicates), plain)
             again = refit(form, own, prepared, "rows").log_likelihood
             best = jnp.fmax(best, again)
         ratios = np.asarray(2 * (best - null.log_likelihood))
@@ -147,6 +183,16 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
     if len(ratios) == 0:
         raise ValueError(f"method='bootstrap': none of {replicates} replicates could be fitted")
     return ratios
+
+
+def _steps(form: ChainForm, prepared: Prepared) -> Prepared:
+    """The steps of replicated sequences as rows; padding and what is missing weigh nothing."""
+    rows, n = prepared.rows, prepared.weights.shape[0]
+    real = rows["sequence"][0] < n
+    if "observed" in rows:
+        real = real & rows["observed"][0]
+    steps = jax.tree.map(lambda a: a.reshape(a.shape[0], -1, *a.shape[5:]), rows["x"])
+    return Prepared(prepared.context, steps, real.reshape(-1).astype(prepared.weights.dtype))
 
 
 @partial(jax.jit, static_argnums=0)

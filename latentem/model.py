@@ -156,7 +156,8 @@ class Model:
         initial: `(key, observations, weights) -> params`, a start for EM drawn from the data.
         start: `(observations, weights) -> params`, in its place, where one start needs no chance; more are drawn around
             it.
-        sample: `(params, key) -> x`, one simulated observation, for bootstrap and simulation.
+        sample: `(params, key) -> x`, one simulated observation, for bootstrap and simulation; of a `Chain`,
+            `(params, key, n) -> x`, one sequence of n steps.
         name: what summaries and files call the model.
         declaration: the ready model that states it, with what the data said about it: it reads new data.
 
@@ -180,7 +181,7 @@ class Model:
     factored: Factored | None = None
     initial: Callable[[Array, Any, Any], Any] | None = None
     start: Callable[[Any, Any], Any] | None = None
-    sample: Callable[[Any, Array], Any] | None = None
+    sample: Callable[..., Any] | None = None
     name: str = "model"
     declaration: Any = field(default=None, compare=False, repr=False)
     space: ParameterSpace = field(init=False, repr=False)

@@ -15,6 +15,7 @@ from latentem import derivatives
 from latentem.forms import Form, Prepared, RowForm
 from latentem.inference.estimate import Estimate, Matrix
 from latentem.inference.scores import score_products
+from latentem.latents import Chain
 from latentem.model import Model
 
 KINDS = ("observed", "complete", "score", "expected")
@@ -102,6 +103,8 @@ _COMPILED = {"observed": _observed, "complete": _complete, "score": _score}
 
 def _expected(estimate: Estimate, key: Any, draws: int) -> Matrix:
     model = estimate.model
+    if isinstance(model.latent, Chain):
+        raise ValueError("kind='expected': of sequences there is no one length to average over: use kind='observed'")
     if model.sample is None:
         raise ValueError(
             f"kind='expected': {model.name} declares no sampler to average over; give lem.Model(..., sample=function "

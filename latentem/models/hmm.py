@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+import latentem.models.hmm_covariates as logit
 from latentem.constraints import Tied, tied
 from latentem.families import Family
-from latentem.models import hmm_covariates as logit
-from latentem.models.hmm_verbs import Verbs
+from latentem.models.hmm_verbs import Verbs, simulate
 from latentem.models.mixture import Mixture
 
 Params = dict[str, Any]
@@ -333,6 +333,10 @@ def _model(hmm: HMM) -> lem.Model:
         of_row = partial(mixture.over_components, family.statistics, own)
         return jax.vmap(lambda x: of_row(x, context))(hmm.of_emission(rows))
 
+    def sample(params: Params, key: Array, n: int) -> Any:
+        log_moves = hmm.transition(params)
+        return simulate(hmm, params, jnp.broadcast_to(log_moves, (n, *log_moves.shape)), key)[1]
+
     factored = lem.Factored(
         hmm.first,
         hmm.transition,
@@ -352,5 +356,6 @@ def _model(hmm: HMM) -> lem.Model:
         prior=hmm.prior,
         factored=factored,
         initial=hmm.start,
+        sample=None if hmm.covariates else sample,
         name=hmm.name,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import chain
@@ -198,6 +198,11 @@ def _one_step(hmm: Any, params: Any, x: Any) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnums=0)
 def _simulate(hmm: Any, params: Any, log_moves: Array, key: Array) -> tuple[Array, Any]:
+    return simulate(hmm, params, log_moves, key)
+
+
+def simulate(hmm: Any, params: Any, log_moves: Float[Array, "n K K"], key: Array) -> tuple[Array, Any]:
+    """(states (n,), observations) of a sequence drawn with these log transition matrices into each step."""
     n = log_moves.shape[0]
     first, moves, draws = jax.random.split(key, 3)
     begin = jax.random.categorical(first, hmm.first(params))
