@@ -109,3 +109,30 @@ def test_free_items_are_checked(data: Any) -> None:
             lem.fit(lem.IRT(model, group="group", free_items=(name,)), data)
     with pytest.raises(TypeError, match="expected a list of names"):
         lem.IRT("2pl", free_items="item_1")  # pyright: ignore[reportArgumentType]
+
+
+def test_abilities_of_persons_depend_on_their_group(tested: tuple[lem.Fit, dict[str, np.ndarray]]) -> None:
+    fit, _ = tested
+    z, params = np.linspace(-6, 6, 61), fit.params["2pl"]
+    p = 1 / (1 + np.exp(-(params["slope"] * z[:, None] + params["intercept"])))
+    pattern = np.array([1, 0, 1, 1, 0])
+    likelihood = np.prod(np.where(pattern == 1, p, 1 - p), axis=1)
+    total = np.prod(p, axis=1)  # of the highest sum, which one pattern gives
+    prior = fit.params["ability"]
+    n = fit.data.weights.size  # the shape of the fit's own persons, so that nothing else is compiled
+    x = {name: np.full(n, value) for name, value in zip(ITEMS, pattern, strict=True)} | {"group": np.arange(n) % 2}
+    right = {**x, **{name: np.ones(n) for name in ITEMS}}
+    found, sums = fit.scores("eap", x), fit.scores("eapsum", right)
+    marginal = fit.reliability()["marginal"]
+    info = (params["slope"] ** 2 * p * (1 - p)).sum(axis=1)
+    for g, (mean, variance) in enumerate([(0.0, 1.0), (float(prior["mean"][0]), float(prior["variance"][0]))]):
+        weights = np.exp(-0.5 * (z - mean) ** 2 / variance)
+        expected = np.average(z, weights=weights * likelihood)
+        assert found["theta"][g] == pytest.approx(expected, abs=1e-10)
+        spread = np.average((z - expected) ** 2, weights=weights * likelihood)
+        assert found["se"][g] == pytest.approx(np.sqrt(spread), abs=1e-10)
+        assert sums["theta"][g] == pytest.approx(np.average(z, weights=weights * total), abs=1e-10)
+        assert marginal[g] == pytest.approx(
+            np.average(info * variance / (info * variance + 1), weights=weights), abs=1e-6
+        )
+    assert found["theta"][1] > found["theta"][0] + 0.05
