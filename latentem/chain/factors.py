@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
+from latentem.chain.codebook import Coded, look_up
 from latentem.chain.potentials import Potentials
 from latentem.latents import Chain
-from latentem.model import Model
+from latentem.model import Factored, Model
 
 
 def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials:
@@ -20,28 +21,35 @@ def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials
     length, width = start.shape
     assert isinstance(model.latent, Chain)
     k = model.latent.size
-    flat = jax.tree.map(lambda a: a.reshape(length * width, *a.shape[2:]), rows["x"])
     factored = model.factored
-    if factored is None:
-        first, transition, emission = _declared(model, params, flat, start.reshape(-1))
+    if factored is not None and isinstance(context, Coded):
+        first, transition = factored.first(params)[:, None], factored.transition(params)
+        emission = look_up(_emission(factored, params, context.book, context.context), rows["x"])
     else:
-        first = factored.first(params)[:, None]
-        transition = factored.transition(params, flat) if factored.varying else factored.transition(params)
-        if factored.features is not None and factored.natural is not None:
-            emission = factored.features(flat, context) @ factored.natural(params, context).T
-            # A matrix product cannot hold -inf: families put a huge finite number in its place.
-            emission = jnp.where(emission < jnp.finfo(emission.dtype).min / 64, -jnp.inf, emission)
+        flat = jax.tree.map(lambda a: a.reshape(length * width, *a.shape[2:]), rows["x"])
+        if factored is None:
+            first, transition, emission = _declared(model, params, flat, start.reshape(-1))
         else:
-            emission = factored.emission(params, flat, context)
-    if transition.ndim == 3:
-        transition = jnp.moveaxis(transition.reshape(length, width, k, k), 1, -1)
-    emission = jnp.moveaxis(emission.reshape(length, width, k), 1, -1)
+            first = factored.first(params)[:, None]
+            transition = factored.transition(params, flat) if factored.varying else factored.transition(params)
+            emission = _emission(factored, params, flat, context)
+        if transition.ndim == 3:
+            transition = jnp.moveaxis(transition.reshape(length, width, k, k), 1, -1)
+        emission = jnp.moveaxis(emission.reshape(length, width, k), 1, -1)
     if "observed" in rows:
         emission = jnp.where(rows["observed"][:, None], emission, 0.0)
     if "label" in rows:
         label = rows["label"][:, None]
         emission = jnp.where((label >= 0) & (label != jnp.arange(k)[:, None]), -jnp.inf, emission)
     return Potentials(first, transition, emission, start)
+
+
+def _emission(factored: Factored, params: Any, rows: Any, context: Any) -> Float[Array, "n K"]:
+    if factored.features is None or factored.natural is None:
+        return factored.emission(params, rows, context)
+    emission = factored.features(rows, context) @ factored.natural(params, context).T
+    # A matrix product cannot hold -inf: families put a huge finite number in its place.
+    return jnp.where(emission < jnp.finfo(emission.dtype).min / 64, -jnp.inf, emission)
 
 
 def _declared(model: Model, params: Any, rows: Any, start: Array) -> tuple[Array, Array, Array]:

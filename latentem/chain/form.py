@@ -11,13 +11,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem import data as door
+from latentem.chain.codebook import Coded, codebook, tally
 from latentem.chain.layout import blocks_for, lay_out
 from latentem.chain.walk import Walk
 from latentem.chunks import weighted
 from latentem.forms import Form, Prepared
 from latentem.latents import Chain
-from latentem.model import Model
+from latentem.model import Factored, Model
 from latentem.sequences import Sequences
+
+#: Features beyond which a matrix product costs more than looking up.
+WIDE = 8
 
 
 class Expected(NamedTuple):
@@ -73,13 +77,18 @@ class ChainForm(Form):
     def prepare(self, sequences: Sequences, weights: np.ndarray, dtype: str) -> Prepared:
         """Sequences on lanes, on the device."""
         sequences = sequences.without_gaps()
-        rows = lay_out(sequences, self.states, self.blocks, dtype)
-        each = jnp.asarray(weights, dtype=dtype)
+        factored = self.model.factored
         context: Any = ()
-        if self.model.factored is not None:
-            flat = jax.tree.map(jnp.asarray, door.cast(sequences.steps, dtype))
-            context = _context(self.model.factored, flat, jnp.asarray(sequences.of_steps(weights)[1], dtype))
-        return Prepared(context, rows, each)
+        if factored is not None:
+            steps = door.cast(sequences.steps, dtype)
+            flat = jax.tree.map(jnp.asarray, steps)
+            context = _context(factored, flat, jnp.asarray(sequences.of_steps(weights)[1], dtype))
+            found = codebook(steps) if _looks_up(factored, flat, context) else None
+            if found is not None:
+                book, codes = found
+                context, sequences = Coded(context, jax.tree.map(jnp.asarray, book)), replace(sequences, steps=codes)
+        rows = lay_out(sequences, self.states, self.blocks, dtype)
+        return Prepared(context, rows, jnp.asarray(weights, dtype=dtype))
 
     def cells(self, prepared: Prepared) -> int:
         return prepared.rows["start"].size * self.states
@@ -113,7 +122,7 @@ class ChainForm(Form):
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Expected]:
         factored = self.model.factored
         adds, statistics = False, None
-        if factored is not None and factored.natural is not None:
+        if factored is not None and (factored.natural is not None or isinstance(prepared.context, Coded)):
             adds, statistics = not factored.varying, _by_features(factored, prepared.context)
 
         def summarise(rows: Any, smoothed: Array, pairs: Array, w: Array) -> Expected:
@@ -144,8 +153,7 @@ class ChainForm(Form):
         return Expected(first, pairs, occupied.T if statistics is None else statistics(occupied, flat))
 
     def q(self, params: Any, completed: Expected, prepared: Prepared) -> Float[Array, ""]:
-        factored, context = self.model.factored, prepared.context
-        flat = jax.tree.map(lambda a: self.walk.joined(a).reshape(-1, *a.shape[4:]), prepared.rows["x"])
+        factored, (context, flat) = self.model.factored, self._flat(prepared)
         if factored is None:
             return self._declared_q(params, completed, flat, prepared)
         transition = factored.transition(params, flat) if factored.varying else factored.transition(params)
@@ -154,6 +162,13 @@ class ChainForm(Form):
         if factored.natural is not None:
             return value + jnp.sum(weighted(completed.emission, factored.natural(params, context)))
         return value + jnp.sum(weighted(completed.emission, factored.emission(params, flat, context)))
+
+    def _flat(self, prepared: Prepared) -> tuple[Any, Any]:
+        """(context of the model, observations that the weights of an E-step refer to)."""
+        if isinstance(prepared.context, Coded):
+            return prepared.context
+        flat = jax.tree.map(lambda a: self.walk.joined(a).reshape(-1, *a.shape[4:]), prepared.rows["x"])
+        return prepared.context, flat
 
     def _declared_q(self, params: Any, completed: Expected, rows: Any, prepared: Prepared) -> Float[Array, ""]:
         latent, step = self.model.latent, self.model.complete_log_likelihood
@@ -181,9 +196,12 @@ class ChainForm(Form):
         if factored.statistics is None:
             return self.expect(params, prepared)
 
+        context, _ = self._flat(prepared)
+
         def by_state(occupied: Float[Array, "K n"], rows: Any) -> Float[Array, "K S"]:
             assert factored.statistics is not None
-            values = factored.statistics(params, rows, prepared.context)
+            occupied, rows = _tallied(prepared.context, occupied, rows)
+            values = factored.statistics(params, rows, context)
             return jnp.einsum("kn,nks->ks", occupied, jnp.where(occupied.T[..., None] > 0, values, 0.0))
 
         scales, expected = self.walk.smooth(
@@ -194,10 +212,10 @@ class ChainForm(Form):
     def maximize(self, expected: Expected, params: Any, prepared: Prepared) -> Any:
         factored = self.model.factored
         assert factored is not None and factored.maximize is not None
+        context, rows = self._flat(prepared)
         if not factored.varying:
-            return factored.maximize(expected, params, prepared.context)
-        rows = jax.tree.map(lambda a: self.walk.joined(a).reshape(-1, *a.shape[4:]), prepared.rows["x"])
-        return factored.maximize(expected, params, prepared.context, rows)
+            return factored.maximize(expected, params, context)
+        return factored.maximize(expected, params, context, rows)
 
 
 def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:
@@ -207,8 +225,35 @@ def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:
     return jnp.sum(a)
 
 
-def _by_features(factored: Any, context: Any) -> Any:
-    return lambda occupied, rows: occupied @ factored.features(rows, context)
+def _by_features(factored: Factored, context: Any) -> Any:
+    """What an E-step keeps of a stretch: sums of features, or the weight of every distinct observation."""
+
+    def sums(occupied: Float[Array, "K n"], rows: Any) -> Float[Array, "*n K S"]:
+        own = context.context if isinstance(context, Coded) else context
+        occupied, rows = _tallied(context, occupied, rows)
+        if factored.features is None or factored.natural is None:
+            return occupied.T
+        return occupied @ factored.features(rows, own)
+
+    return sums
+
+
+def _tallied(context: Any, occupied: Float[Array, "K n"], rows: Any) -> tuple[Float[Array, "K V"], Any]:
+    """Weights of states and the observations they belong to: the distinct ones where steps are codes."""
+    if not isinstance(context, Coded):
+        return occupied, rows
+    size = jax.tree.leaves(context.book)[0].shape[0]
+    return tally(occupied, rows, size), context.book
+
+
+def _looks_up(factored: Factored, rows: Any, context: Any) -> bool:
+    """Whether densities are dear enough to be looked up: no sufficient statistics, or many."""
+    if factored.varying:
+        return False
+    if factored.features is None or factored.natural is None:
+        return True
+    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), rows)
+    return jax.eval_shape(factored.features, one, context).shape[1] >= WIDE
 
 
 _context = jax.jit(lambda factored, rows, weights: factored.context(rows, weights), static_argnums=0)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import latentem as lem
-from latentem.chain import layout
+from latentem.chain import codebook, layout
+from latentem.chain import form as chain_form
 from latentem.chain.form import ChainForm
 
 HMM = lem.HMM(3, lem.families.Gaussian("diagonal"))
@@ -82,3 +83,37 @@ def same(parts: tuple[Any, ...], whole: tuple[Any, ...]) -> None:
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-12)
     assert parts[1] == pytest.approx(whole[1], rel=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10), parts[2], whole[2])
+
+
+@pytest.mark.parametrize("family", [lem.families.Categorical(9), lem.families.NegativeBinomial()])
+def test_looking_up(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
+    # Distinct observations are looked up; the same without, in one piece and in several.
+    rng = np.random.default_rng(2)
+    lengths = np.array([150, 1, 89, 200])
+    x = np.where(rng.uniform(size=440) < 0.1, np.nan, rng.integers(0, 9, 440))
+    hmm, found = lem.HMM(3, family).declare(lem.sequences(x, lengths=lengths))
+    rates = {"probabilities": rng.dirichlet(np.ones(9), 3)}
+    if isinstance(family, lem.families.NegativeBinomial):
+        rates = {name: np.array([1.0, 3.0, 6.0]) for name in family.constraints()}
+    params = {**PARAMS, "emission": rates}
+    form = ChainForm(hmm.model())
+
+    def answers() -> Any:
+        with jax.enable_x64(True):
+            prepared = form.prepare(found, np.array([1.0, 0.5, 2.0, 1.0]), "float64")
+            total, expected = form.expect(params, prepared)
+            q = form.q(params, expected, prepared)
+            coded = isinstance(prepared.context, chain_form.Coded)
+            return coded, prepared.rows["start"].shape[1], (total, expected.first, expected.transition, q)
+
+    coded, _, looked_up = answers()
+    assert coded
+    monkeypatch.setattr(layout, "CELLS", 100)
+    monkeypatch.setattr(layout, "LONGEST", 200)
+    _, stretches, in_stretches = answers()
+    assert stretches > 1
+    monkeypatch.setattr(codebook, "SHARED_BY", 10**6)
+    coded, _, plain = answers()
+    assert not coded
+    for other in (in_stretches, plain):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), other, looked_up)
