@@ -57,7 +57,7 @@ def fits() -> tuple[lem.Fit, lem.Fit]:
     """A fit, and the same with its items on another scale."""
     data = datasets.lsat7()
     columns = {name: data.columns[name] for name in [f"item_{j}" for j in range(1, 6)]}
-    fit = lem.fit(lem.IRT("2pl"), columns, weights=data.frequency)
+    fit = lem.fit(lem.IRT("2pl"), columns, weights=data.frequency, polish=False)
     return fit, replace(fit, params=transformed(fit.model.declaration, fit.params, SLOPE, INTERCEPT))
 
 

@@ -302,7 +302,7 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def lsat7() -> lem.Fit:
     data = datasets.lsat7()
-    return lem.fit(lem.IRT("2pl"), data.matrix(*ITEMS), weights=data.frequency)
+    return lem.fit(lem.IRT("2pl"), data.matrix(*ITEMS), weights=data.frequency, polish=False, tolerance=1e-13)
 
 
 @pytest.mark.parametrize("method", list(FIGURES))
@@ -364,7 +364,7 @@ def test_missing_answers_count_for_nothing(lsat7: lem.Fit, method: str) -> None:
 
 
 def test_plausible_values_are_draws_from_the_posterior(lsat7: lem.Fit) -> None:
-    draws = 4000
+    draws = 1500
     chosen, eap = [0, 13, 31], lsat7.scores("eap", PATTERNS)
     theta = lsat7.scores("plausible", PATTERNS, key=jax.random.key(3), draws=draws)["theta"]
     assert theta.shape == (32, draws)

@@ -22,7 +22,7 @@ def columns() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lsat7() -> lem.Fit:
-    return lem.fit(lem.IRT("2pl"), columns(), weights=datasets.lsat7().frequency)
+    return lem.fit(lem.IRT("2pl"), columns(), weights=datasets.lsat7().frequency, polish=False)
 
 
 def test_proportions(lsat7: lem.Fit) -> None:
@@ -71,7 +71,7 @@ def marginal(params: Any, nodes: int) -> float:
 
 
 def test_the_grid_is_doubled() -> None:
-    coarse = lem.fit(lem.IRT("2pl", nodes=7), columns(), weights=datasets.lsat7().frequency)
+    coarse = lem.fit(lem.IRT("2pl", nodes=7), columns(), weights=datasets.lsat7().frequency, polish=False)
     check = coarse.check_grid()
     assert check.nodes == (7, 13) and check.largest > 1e-3 and check.in_errors > 1e-2
     assert "7 -> 13 nodes" in str(check)
