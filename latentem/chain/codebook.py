@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-#: A codebook pays where every entry serves at least so many steps.
-SHARED_BY = 8
+#: A codebook pays where there are so many steps and every entry serves so many of them.
+STEPS, SHARED_BY = 2048, 8
 #: Steps that are looked at before a whole data set is sorted.
 SAMPLE = 4096
+#: Entries of the smallest codebook.
+LEAST = 16
 
 
 class Coded(NamedTuple):
@@ -35,6 +37,8 @@ def codebook(steps: Any) -> tuple[Any, Int[np.ndarray, " T"]] | None:
     """
     leaves = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(steps)]
     total = len(leaves[0])
+    if total < STEPS:
+        return None
     for part in (slice(0, SAMPLE), slice(None)):
         codes, first = np.zeros(len(leaves[0][part]), np.int64), np.zeros(1, np.int64)
         for column in (leaf[part, d] for leaf in leaves for d in range(leaf.shape[1])):
@@ -45,6 +49,9 @@ def codebook(steps: Any) -> tuple[Any, Int[np.ndarray, " T"]] | None:
                 return None
         if len(codes) == total:
             break
+    # Padded to a power of two with an observation nobody refers to, so that data of one shape share a program.
+    size = max(LEAST, 1 << (len(first) - 1).bit_length())
+    first = np.concatenate([first, np.full(size - len(first), first[0])])
     return jax.tree.map(lambda a: np.asarray(a)[first], steps), codes.astype(np.int32)
 
 
