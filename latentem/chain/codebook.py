@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-#: A codebook pays where there are so many steps and every entry serves so many of them.
-STEPS, SHARED_BY = 2048, 8
+#: A codebook pays where every entry serves at least so many steps.
+SHARED_BY = 8
 #: Steps that are looked at before a whole data set is sorted.
 SAMPLE = 4096
 #: Entries of the smallest codebook.
@@ -37,8 +37,6 @@ def codebook(steps: Any) -> tuple[Any, Int[np.ndarray, " T"]] | None:
     """
     leaves = [np.asarray(leaf).reshape(len(leaf), -1) for leaf in jax.tree.leaves(steps)]
     total = len(leaves[0])
-    if total < STEPS:
-        return None
     for part in (slice(0, SAMPLE), slice(None)):
         codes, first = np.zeros(len(leaves[0][part]), np.int64), np.zeros(1, np.int64)
         for column in (leaf[part, d] for leaf in leaves for d in range(leaf.shape[1])):

@@ -20,8 +20,8 @@ from latentem.latents import Chain
 from latentem.model import Factored, Model
 from latentem.sequences import Sequences
 
-#: Features beyond which a matrix product costs more than looking up.
-WIDE = 8
+#: Looking up pays for so many steps, and for features of which a matrix product costs more.
+STEPS, WIDE = 2048, 8
 
 
 class Expected(NamedTuple):
@@ -83,7 +83,8 @@ class ChainForm(Form):
             steps = door.cast(sequences.steps, dtype)
             flat = jax.tree.map(jnp.asarray, steps)
             context = _context(factored, flat, jnp.asarray(sequences.of_steps(weights)[1], dtype))
-            found = codebook(steps) if _looks_up(factored, flat, context) else None
+            long = sequences.total >= STEPS and _looks_up(factored, flat, context)
+            found = codebook(steps) if long else None
             if found is not None:
                 book, codes = found
                 context, sequences = Coded(context, jax.tree.map(jnp.asarray, book)), replace(sequences, steps=codes)

@@ -106,7 +106,7 @@ def test_looking_up(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
             coded = isinstance(prepared.context, chain_form.Coded)
             return coded, prepared.rows["start"].shape[1], (total, expected.first, expected.transition, q)
 
-    monkeypatch.setattr(codebook, "STEPS", 0)
+    monkeypatch.setattr(chain_form, "STEPS", 0)
     coded, _, looked_up = answers()
     assert coded
     monkeypatch.setattr(layout, "CELLS", 100)
