@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from latentem.chain.codebook import Coded, look_up
-from latentem.chain.potentials import Potentials
+from latentem.chain.potentials import Potentials, shifted
 from latentem.latents import Chain
 from latentem.model import Factored, Model
 
@@ -21,10 +21,14 @@ def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials
     length, width = start.shape
     assert isinstance(model.latent, Chain)
     k = model.latent.size
-    factored = model.factored
+    factored, numbers = model.factored, None
     if factored is not None and isinstance(context, Coded):
         first, transition = factored.first(params)[:, None], factored.transition(params)
-        emission = look_up(_emission(factored, params, context.book, context.context), rows["x"])
+        table = _emission(factored, params, context.book, context.context)
+        emission = look_up(table, rows["x"])
+        if "observed" not in rows and "label" not in rows:
+            of_table, shift = shifted(table, 1)
+            numbers = look_up(of_table, rows["x"]), shift[rows["x"]]
     else:
         flat = jax.tree.map(lambda a: a.reshape(length * width, *a.shape[2:]), rows["x"])
         if factored is None:
@@ -41,7 +45,7 @@ def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials
     if "label" in rows:
         label = rows["label"][:, None]
         emission = jnp.where((label >= 0) & (label != jnp.arange(k)[:, None]), -jnp.inf, emission)
-    return Potentials(first, transition, emission, start)
+    return Potentials(first, transition, emission, start, numbers)
 
 
 def _emission(factored: Factored, params: Any, rows: Any, context: Any) -> Float[Array, "n K"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 
@@ -15,12 +17,22 @@ class Potentials(NamedTuple):
         transition: row -> column: (K, K), or (L, K, K, B), into each step from the one before it.
         emission: log p(x_t | state), (L, K, B).
         start: (L, B) whether a sequence begins there.
+        numbers: (exp(emission - shift), shift (L, B)), where they are known without taking the exponential of every
+            step: XLA computes only what is used of this and of `emission`.
     """
 
     first: Float[Array, "K 1"]
     transition: Float[Array, "*L K K *B"]
     emission: Float[Array, "L K B"]
     start: Bool[Array, "L B"]
+    numbers: tuple[Float[Array, "L K B"], Float[Array, "L B"]] | None = None
+
+
+def shifted(emission: Float[Array, "*L K *B"], axis: int) -> tuple[Float[Array, "*L K *B"], Float[Array, "*L *B"]]:
+    """(exp(emission - shift), shift), the shift being the largest over states."""
+    top = lax.stop_gradient(jnp.max(emission, axis=axis))
+    shift = jnp.where(jnp.isfinite(top), top, 0.0)
+    return jnp.exp(emission - jnp.expand_dims(shift, axis)), shift
 
 
 class Forward(NamedTuple):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from latentem.chain.potentials import Forward, Potentials, Smoothed
+from latentem.chain.potentials import Forward, Potentials, Smoothed, shifted
 
 #: Up to this many states sums over states are written out; beyond, they are a matrix product.
 UNROLLED = 16
@@ -51,9 +51,8 @@ def _inverse(c: Array) -> Array:
 
 def _numbers(p: Potentials) -> tuple[Array, Array, Array, Float[Array, "L B"]]:
     """(first, transition, emission, shift): numbers, each step's emissions divided by exp(shift)."""
-    top = lax.stop_gradient(jnp.max(p.emission, axis=1))
-    shift = jnp.where(jnp.isfinite(top), top, 0.0)
-    return jnp.exp(p.first), jnp.exp(p.transition), jnp.exp(p.emission - shift[:, None]), shift
+    emission, shift = shifted(p.emission, 1) if p.numbers is None else p.numbers
+    return jnp.exp(p.first), jnp.exp(p.transition), emission, shift
 
 
 #: What the first stretch of the lanes gets from before it, and the last from after it.
@@ -148,23 +147,31 @@ def backward(
     scale = jnp.exp(jnp.where(jnp.isfinite(f.log_scale), f.log_scale - shift, 0.0))
     ratio = emission * _inverse(scale)[:, None]
 
-    def body(beta: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
-        r, start, *rest = x
-        carried = pull(jnp.minimum(beta, largest) * r, rest[0] if moving else transition)
-        return jnp.where(start, 1.0, carried), beta
+    # What goes around is beta times the step's own ratio, and what goes out is the same array: XLA then makes one
+    # function of the body. A step needs what leads into the NEXT one; the last takes `end`.
+    following = jnp.roll(p.start, -1, axis=0)
+    last = jnp.arange(len(ratio)) == len(ratio) - 1
 
-    xs = (ratio, p.start, *((transition,) if moving else ()))
-    end, beta = lax.scan(body, end, xs, reverse=True)
-    beta = jnp.minimum(beta, largest)
+    def body(right: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        r, start, at_end, *rest = x
+        carried = jnp.minimum(pull(right, rest[0] if moving else transition), largest)
+        right = jnp.where(at_end, end, jnp.where(start, 1.0, carried)) * r
+        return right, right
+
+    xs = (ratio, following, last, *((jnp.roll(transition, -1, axis=0),) if moving else ()))
+    first, right = lax.scan(body, jnp.ones_like(end), xs, reverse=True)
+    before_it = pull(first, transition[0] if moving else transition)
+    onward = jnp.where(p.start[0], 1.0, jnp.minimum(before_it, largest))
+    tiny = jnp.finfo(ratio.dtype).tiny
+    beta = jnp.where(ratio >= tiny, right / jnp.where(ratio >= tiny, ratio, 1.0), 0.0)
     possible = jnp.isfinite(f.log_scale)[:, None]
     smoothed = jnp.where((f.filtered > 0) & possible, f.filtered * beta, 0.0)
     earlier = jnp.concatenate([(before * _inverse(jnp.sum(before, axis=0)))[None], f.filtered[:-1]])
     left = jnp.where(p.start[:, None] | ~possible, 0.0, earlier)
-    right = ratio * beta
     if moving:
         joint = left[:, :, None] * transition * right[:, None]
-        return Smoothed(smoothed, jnp.where(left[:, :, None] > 0, joint, 0.0), end)
+        return Smoothed(smoothed, jnp.where(left[:, :, None] > 0, joint, 0.0), onward)
     k = left.shape[1]
     lanes = jnp.where(possible, right * weight[:, None], 0.0)
     both = jnp.moveaxis(left, 1, 0).reshape(k, -1) @ jnp.moveaxis(lanes, 1, 0).reshape(k, -1).T
-    return Smoothed(smoothed, both * transition, end)
+    return Smoothed(smoothed, both * transition, onward)
