@@ -11,6 +11,8 @@ from latentem.models.irt import check_grid as grids
 from latentem.models.irt import dif as functioning
 from latentem.models.irt import information, parameters, sum_scores
 from latentem.models.irt import link as linking
+from latentem.models.irt import person_fit as fit_of_persons
+from latentem.models.irt import residuals as of_pairs
 from latentem.models.irt import scores as of_persons
 from latentem.models.irt import simulate as simulation
 
@@ -26,6 +28,8 @@ class Verbs:
         "test_information",
         "expected_score",
         "reliability",
+        "residuals",
+        "person_fit",
         "link",
         "simulate",
         "check_grid",
@@ -128,6 +132,42 @@ class Verbs:
             variance of EAP scores / (that variance + their mean squared standard error)}.
         """
         return information.reliability(fit)
+
+    # --- fit of the model
+
+    def person_fit(self, fit: Any, x: Any = None) -> dict[str, np.ndarray]:
+        """Fit of persons at their posterior mean abilities; items somebody did not answer count for nothing.
+
+        Args:
+            fit: the fit.
+            x: other persons, as the data of the fit; those of the fit by default.
+
+        Returns:
+            {"infit", "z_infit", "outfit", "z_outfit" (mean squares and their standard normal transformations), "Zh"
+            (standardised log-likelihood: small for improbable answers)}, (N,) each; NaN for persons without answers.
+
+        Source: Wright and Masters (1982); Drasgow, Levine and Williams (1985).
+        """
+        return fit_of_persons.person_fit(fit, x)
+
+    def residuals(self, fit: Any, kind: str = "Q3") -> np.ndarray:
+        """What the abilities leave unexplained of pairs of items, over the persons who answered both.
+
+        Args:
+            fit: the fit.
+            kind: "Q3" (correlations of the residuals at posterior mean abilities) or "LD" (below the diagonal the
+                chi-square of every two-way table against its expectation, above it Cramer's V, negative where the
+                items are associated less than expected; NaN on the diagonal).
+
+        Returns:
+            (J, J).
+
+        Raises:
+            ValueError: another kind.
+
+        Source: Yen (1984); Chen and Thissen (1997).
+        """
+        return of_pairs.residuals(fit, kind)
 
     # --- scale
 
