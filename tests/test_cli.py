@@ -297,7 +297,9 @@ def test_wrong_commands(run: Run, arguments: tuple[str, ...], said: str) -> None
     assert said in errors and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("mixture", "--help"), ("hmm", "--help"), ("irt", "--help"), ("demo", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("mixture", "--help"), ("hmm", "--help"), ("irt", "--help"), ("demo", "--help")]
+)
 def test_help(run: Run, arguments: tuple[str, ...]) -> None:
     code, printed, errors = run(*arguments)
     assert (code, errors) == (0, "")
@@ -314,7 +316,9 @@ def test_demo(run: Run, tmp_path: Path) -> None:
     assert "64.4 % long ones: 4.29 minutes, then 80.0 minutes" in printed
     assert "log-likelihood -328.527483" in printed  # EM in NumPy with random restarts
     assert "calm: 13.13 earthquakes a year" in printed and "restless: 29.71" in printed
-    for name in ("deaths.png", "old_faithful.png", "earthquakes.png"):
+    assert "log-likelihood -2658.805114" in printed  # R's mirt
+    assert "ability of -1.87, give or take 0.69" in printed and "ability of 0.73, give or take 0.80" in printed
+    for name in ("deaths.png", "old_faithful.png", "earthquakes.png", "lsat7.png"):
         assert str(Path("latentem-demo") / name) in printed
         assert (tmp_path / "latentem-demo" / name).read_bytes().startswith(b"\x89PNG")
 

@@ -5,7 +5,8 @@ number stands next to each component for print in black and white. Needs matplot
 """
 
 from latentem.plot.density import mixture_density
+from latentem.plot.items import item_curves
 from latentem.plot.states import state_probabilities
 from latentem.plot.trace import log_likelihood_trace
 
-__all__ = ["log_likelihood_trace", "mixture_density", "state_probabilities"]
+__all__ = ["item_curves", "log_likelihood_trace", "mixture_density", "state_probabilities"]
