@@ -11,6 +11,7 @@ from latentem.models.irt import check_grid as grids
 from latentem.models.irt import dif as functioning
 from latentem.models.irt import information, parameters, sum_scores
 from latentem.models.irt import link as linking
+from latentem.models.irt import model_fit as of_model
 from latentem.models.irt import person_fit as fit_of_persons
 from latentem.models.irt import residuals as of_pairs
 from latentem.models.irt import scores as of_persons
@@ -34,6 +35,7 @@ class Verbs:
         "simulate",
         "check_grid",
         "dif",
+        "model_fit",
     )
 
     def item_parameters(self, fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
@@ -243,3 +245,31 @@ class Verbs:
                 share params between items.
         """
         return functioning.dif(fit, group, alpha, purify)
+
+    def model_fit(self, fit: Any, kind: str | None = None) -> dict[str, float]:
+        """Fit of the model from one- and two-way margins, and from all patterns where none is missing.
+
+        M2 of Maydeu-Olivares and Joe (2005); with more than two categories in the form of Cai and Hansen (2013), from
+        means and mean products of the answers (codes 0, 1, ...); C2 of Cai and Monro (2014) keeps the proportion of
+        every category beside the mean products. Missing answers count as missing completely at random: every margin is
+        that of the persons who have it, and the covariance of two margins shrinks with their overlap.
+
+        Args:
+            fit: the fit.
+            kind: "M2" or "C2"; M2 where it has degrees of freedom left, else C2, when left out.
+
+        Returns:
+            {"M2" or "C2", "df", "p", "RMSEA", "RMSEA_5", "RMSEA_95" (90% interval), "SRMSR" (of each group, where there
+            are several), "TLI", "CFI" (against independent items); "G2", "df_G2", "p_G2" where no answer is missing}.
+
+        Raises:
+            ValueError: no degrees of freedom are left, or two items have no persons in common.
+
+        >>> from latentem import datasets
+        >>> data = datasets.lsat7()
+        >>> items = [f"item_{j}" for j in range(1, 6)]
+        >>> fit = lem.fit(lem.IRT("2pl"), data.matrix(*items), weights=data.frequency)
+        >>> round(fit.model_fit()["M2"], 4)
+        11.9384
+        """
+        return of_model.model_fit(fit, kind)
