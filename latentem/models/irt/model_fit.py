@@ -277,7 +277,8 @@ def rmsea_interval(statistic: float, df: int, n: float) -> tuple[float, float, f
         if stats.chi2.cdf(statistic, df) < level:
             return 0.0
         top = 2 * statistic + 100.0
-        return float(np.sqrt(optimize.brentq(above, 1e-12, top, xtol=1e-10) / (n * df)))
+        found: Any = optimize.brentq(above, 1e-12, top, xtol=1e-10)
+        return float(np.sqrt(found / (n * df)))
 
     return float(np.sqrt(max(statistic - df, 0.0) / (df * (n - 1)))), end(0.95), end(0.05)
 
