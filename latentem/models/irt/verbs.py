@@ -10,6 +10,7 @@ import numpy as np
 from latentem.models.irt import check_grid as grids
 from latentem.models.irt import dif as functioning
 from latentem.models.irt import information, parameters, sum_scores
+from latentem.models.irt import item_fit as of_items
 from latentem.models.irt import link as linking
 from latentem.models.irt import model_fit as of_model
 from latentem.models.irt import person_fit as fit_of_persons
@@ -35,6 +36,7 @@ class Verbs:
         "simulate",
         "check_grid",
         "dif",
+        "item_fit",
         "model_fit",
     )
 
@@ -245,6 +247,29 @@ class Verbs:
                 share params between items.
         """
         return functioning.dif(fit, group, alpha, purify)
+
+    def item_fit(self, fit: Any) -> dict[str, np.ndarray]:
+        """Fit of items: S-X2, infit, outfit and the standardised log-likelihood.
+
+        S-X2 (Orlando and Thissen 2000; Kang and Chen 2008) compares the answers at every sum score with their
+        expectation, over the persons who answered every item; cells of an expectation below 1 are collapsed. Infit,
+        outfit and Zh are over all who answered the item, at their posterior mean abilities.
+
+        Returns:
+            {"item", "S_X2", "df_S_X2", "RMSEA_S_X2", "p_S_X2", "infit", "z_infit", "outfit", "z_outfit", "Zh"}, a row
+            for every item; S-X2 is NaN where no degrees of freedom are left, or nobody answered every item.
+
+        Raises:
+            ValueError: several groups or covariates, whose sum scores do not add up.
+
+        >>> from latentem import datasets
+        >>> data = datasets.lsat7()
+        >>> items = [f"item_{j}" for j in range(1, 6)]
+        >>> fit = lem.fit(lem.IRT("2pl"), data.matrix(*items), weights=data.frequency)
+        >>> fit.item_fit()["S_X2"].round(4)
+        array([ 4.7505, 14.4535,  1.2727,  5.2365,  0.9409])
+        """
+        return of_items.item_fit(fit)
 
     def model_fit(self, fit: Any, kind: str | None = None) -> dict[str, float]:
         """Fit of the model from one- and two-way margins, and from all patterns where none is missing.
