@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import chdtrc
 
 from latentem.models.irt.deviations import deviations, mean_squares
 from latentem.models.irt.lord_wingersky import rest_scores
@@ -45,7 +45,7 @@ def item_fit(fit: Any) -> dict[str, np.ndarray]:
         "S_X2": statistic,
         "df_S_X2": df.astype(int),
         "RMSEA_S_X2": np.where(df > 0, rmsea, np.nan),
-        "p_S_X2": np.where(df > 0, stats.chi2.sf(statistic, np.maximum(df, 1)), np.nan),
+        "p_S_X2": np.where(df > 0, chdtrc(np.maximum(df, 1), statistic), np.nan),
         **mean_squares(deviations(fit), np.asarray(fit.data.weights)),
     }
 
