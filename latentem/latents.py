@@ -211,7 +211,7 @@ def _sobol(dim: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Normal quantiles of a scrambled Sobol sequence (size, dim), and log(weight / density) (size,)."""
     from scipy.stats import norm, qmc  # comes with JAX
 
-    points = norm.ppf(qmc.Sobol(dim, scramble=True, seed=0).random(size))
+    points = norm.ppf(qmc.Sobol(dim, scramble=True, rng=0).random(size))
     log_density = np.sum(norm.logpdf(points), axis=1)
     return (points[:, 0] if dim == 1 else points), -np.log(size) - log_density
 

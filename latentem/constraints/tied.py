@@ -178,7 +178,7 @@ def tied(given: Any, groups: Any = ()) -> Tied:
             rows with equal entries between them that leave different amounts to their other entries.
 
     >>> both = tied(np.full((2, 2), np.nan), [[(0, 0), (1, 1)]])
-    >>> np.round(both.constrain(np.array([np.log(3.0)])), 3).tolist()
+    >>> [[round(float(p), 3) for p in row] for row in both.constrain(np.array([np.log(3.0)]))]
     [[0.75, 0.25], [0.25, 0.75]]
     """
     held = np.array(given, np.float64)

@@ -77,7 +77,7 @@ class Regression(Family):
     def check(self, y: np.ndarray) -> None:
         """Raise, in one line, for responses outside the support."""
 
-    def design(self, x: Any) -> Float[Array, p * N]:
+    def design(self, x: Any) -> Float[Array, "p N"]:
         """What the coefficients multiply: 1 and the covariates."""
         first = [jnp.ones_like(jnp.asarray(x[self.response]), dtype=jnp.result_type(float))] * self.intercept
         return jnp.stack([*first, *(jnp.asarray(x[name], jnp.result_type(float)) for name in self.covariates)])

@@ -62,18 +62,17 @@ def _limited(fit: Any, irt: Any, kind: str) -> dict[str, float] | None:
     n = sum(margins.persons for margins in every)
     with jax.enable_x64(True):
         u = fit.model.space.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-        device = {name: jnp.asarray(a) for name, a in rows.items() if name != "answers"}
-        device["answers"] = jnp.asarray(rows["answers"])
-        inputs = (device, jnp.asarray(weights))
-        means = np.asarray(_means(irt, by_category, u, *inputs))
-        slopes = np.asarray(_slopes(irt, by_category, u, *inputs)).reshape(-1, u.size)
-        spread = np.asarray(_spread(irt, by_category, u, *inputs))
+        device = jax.tree.map(jnp.asarray, dict(rows))
+        slopes, found = jax.tree.map(np.asarray, _slopes(irt, by_category, u, device, jnp.asarray(weights)))
+    means, table, of_nodes = found
+    spread = [_spread(irt, by_category, *group) for group in zip(table, of_nodes, strict=True)]
+    slopes = slopes.reshape(-1, slopes.shape[-1])
     statistic, df = _quadratic([(m, means[g], spread[g]) for g, m in enumerate(every)], slopes)
     if df < 1:
         return None
     null, null_df = _independence(irt, every, by_category)
     rmsea, low, high = rmsea_interval(statistic, df, n)
-    residuals = [_correlation_residuals(m, *_implied(irt, fit, g)) for g, m in enumerate(every)]
+    residuals = [_correlation_residuals(m, *_implied(table[g], of_nodes[g])) for g, m in enumerate(every)]
     excess, null_excess = max(statistic - df, 0.0), max(null - null_df, 0.0)
     srmsr = [float(np.sqrt(np.mean(r**2))) for r in residuals]
     each = (
@@ -148,83 +147,74 @@ def _nodes(irt: Any, u: Any, rows: Any, weights: Any) -> tuple[Float[Array, "G K
     return jnp.moveaxis(table, 1, 0), of_nodes
 
 
-def _at_node(irt: Any, by_category: bool, table: Float[Array, "J C"]) -> tuple[Array, Array, Array]:
-    """(margins given ability (M,), their covariance (M, M), answers (J,))."""
+def _cells(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(item, category) of every category but the first of each item."""
+    return np.repeat(np.arange(len(sizes)), sizes - 1), np.concatenate([np.arange(1, c) for c in sizes])
+
+
+def _given(irt: Any, by_category: bool, table: Any) -> Any:
+    """Margins given ability (..., M), from the probabilities of the categories (..., J, C), NumPy or JAX."""
     sizes = _sizes(irt)
-    items, most = len(sizes), int(sizes.max())
+    i, j = _pairs(len(sizes))
+    mean = table @ np.arange(int(sizes.max()), dtype=float)
+    single = table[(..., *_cells(sizes))] if by_category else mean
+    together = jnp.concatenate if isinstance(table, jax.Array) else np.concatenate
+    return together([single, mean[..., i] * mean[..., j]], axis=-1)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _slopes(irt: Any, by_category: bool, u: Any, rows: Any, weights: Any) -> tuple[Float[Array, "G M P"], Any]:
+    """(derivative of the expected margins, (expected margins (G, M), probabilities and weights of the nodes))."""
+
+    def expected(v: Float[Array, " P"]) -> tuple[Float[Array, "G M"], Any]:
+        table, of_nodes = _nodes(irt, v, rows, weights)
+        means = jnp.einsum("gk,gkm->gm", of_nodes, _given(irt, by_category, table))
+        return means, (means, table, of_nodes)
+
+    return jax.jacfwd(expected, has_aux=True)(u)
+
+
+def _spread(
+    irt: Any, by_category: bool, table: Float[np.ndarray, "K J C"], of_nodes: Float[np.ndarray, " K"]
+) -> Float[np.ndarray, "M M"]:
+    """Covariance matrix of the margins of one person: given ability they are linear in the deviations of single items,
+    but for products of two."""
+    sizes = _sizes(irt)
+    items = len(sizes)
     i, j = _pairs(items)
-    code = jnp.arange(most, dtype=table.dtype)
-    mean, second = table @ code, table @ code**2
-    variance = second - mean**2
-    pairs = mean[i] * mean[j]
-    rows = jnp.arange(len(i))
-    # Margins are linear in the deviations of single items but for the products of two of them.
-    lean = jnp.zeros((len(i), items), table.dtype).at[rows, i].set(mean[j]).at[rows, j].set(mean[i])
-    corner = (lean * variance) @ lean.T + jnp.diag(variance[i] * variance[j])
-    if not by_category:
-        top = jnp.concatenate([jnp.diag(variance), variance[:, None] * lean.T], axis=1)
-        whole = jnp.concatenate([top, jnp.concatenate([(variance[:, None] * lean.T).T, corner], axis=1)])
-        return jnp.concatenate([mean, pairs]), whole, mean
-    item = np.repeat(np.arange(items), sizes - 1)
-    which = np.concatenate([np.arange(1, c) for c in sizes])
-    single = table[item, which]
-    same = jnp.asarray(item[:, None] == item)
-    within = jnp.where(same, jnp.diag(single) - single[:, None] * single, 0.0)
-    # Cov(1{x = c}, x) of the item that the indicator belongs to.
-    cross = jnp.where(item[:, None] == np.arange(items), (single * (which - mean[item]))[:, None], 0.0)
-    side = cross @ lean.T
-    whole = jnp.concatenate([jnp.concatenate([within, side], axis=1), jnp.concatenate([side.T, corner], axis=1)])
-    return jnp.concatenate([single, pairs]), whole, mean
+    item, which = _cells(sizes)
+    code = np.arange(table.shape[2])
+    margins = _given(irt, by_category, table)
+    size, first = margins.shape[1], margins.shape[1] - len(i)
+    total, rows = np.zeros((size, size)), np.arange(len(i))
+    for one, own, weight in zip(table, margins, of_nodes, strict=True):
+        mean = one @ code
+        variance = one @ code**2 - mean**2
+        lean = np.zeros((len(i), items))
+        lean[rows, i], lean[rows, j] = mean[j], mean[i]
+        within, cross = np.diag(variance), np.diag(variance)
+        if by_category:
+            p = one[item, which]
+            within = np.where(item[:, None] == item, np.diag(p) - p[:, None] * p, 0.0)
+            cross = np.where(item[:, None] == np.arange(items), (p * (which - mean[item]))[:, None], 0.0)
+        covariance = np.empty((size, size))
+        covariance[:first, :first] = within
+        covariance[:first, first:] = cross @ lean.T
+        covariance[first:, :first] = covariance[:first, first:].T
+        covariance[first:, first:] = (lean * variance) @ lean.T + np.diag(variance[i] * variance[j])
+        total += weight * (covariance + own[:, None] * own)
+    overall = of_nodes @ margins
+    return total - overall[:, None] * overall
 
 
-def _expected(irt: Any, by_category: bool, u: Any, rows: Any, weights: Any) -> Float[Array, "G M"]:
-    table, of_nodes = _nodes(irt, u, rows, weights)
-    margins = jax.vmap(jax.vmap(lambda t: _at_node(irt, by_category, t)[0]))(table)
-    return jnp.einsum("gk,gkm->gm", of_nodes, margins)
-
-
-_means = partial(jax.jit, static_argnums=(0, 1))(_expected)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _slopes(irt: Any, by_category: bool, u: Any, rows: Any, weights: Any) -> Float[Array, "G M P"]:
-    return jax.jacfwd(lambda v: _expected(irt, by_category, v, rows, weights))(u)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _spread(irt: Any, by_category: bool, u: Any, rows: Any, weights: Any) -> Float[Array, "G M M"]:
-    """Covariance matrix of the margins of one person."""
-    table, of_nodes = _nodes(irt, u, rows, weights)
-
-    def of_group(tables: Any, w: Any) -> Float[Array, "M M"]:
-        def add(total: tuple[Array, Array], x: Any) -> tuple[tuple[Array, Array], None]:
-            margins, covariance, _ = _at_node(irt, by_category, x[0])
-            second = covariance + margins[:, None] * margins
-            return (total[0] + x[1] * margins, total[1] + x[1] * second), None
-
-        size = jax.eval_shape(lambda t: _at_node(irt, by_category, t)[0], tables[0]).shape[0]
-        zero = jnp.zeros(size, tables.dtype), jnp.zeros((size, size), tables.dtype)
-        (mean, second), _ = jax.lax.scan(add, zero, (tables, w))
-        return second - mean[:, None] * mean
-
-    return jax.lax.map(lambda x: of_group(*x), (table, of_nodes))
-
-
-def _implied(irt: Any, fit: Any, g: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _implied(
+    table: Float[np.ndarray, "K J C"], of_nodes: Float[np.ndarray, " K"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean, second moment, mean product) of the answers that the model expects of a group."""
-    rows, weights = fit.data.observations, np.asarray(fit.data.weights)
-    with jax.enable_x64(True):
-        u = fit.model.space.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-        table, of_nodes = (
-            np.asarray(a)[g] for a in _nodes_of(irt, u, jax.tree.map(jnp.asarray, rows), jnp.asarray(weights))
-        )
     code = np.arange(table.shape[2])
     i, j = _pairs(table.shape[1])
-    mean, second = table @ code, table @ code**2
-    return of_nodes @ mean, of_nodes @ second, of_nodes @ (mean[:, i] * mean[:, j])
-
-
-_nodes_of = partial(jax.jit, static_argnums=0)(_nodes)
+    mean = table @ code
+    return of_nodes @ mean, of_nodes @ (table @ code**2), of_nodes @ (mean[:, i] * mean[:, j])
 
 
 # --- statistics
