@@ -107,12 +107,12 @@ class Study:
                 raise ValueError("dif: this fit has no groups: pass group=, a label for every person")
             groups, codes = len(irt.seen.groups), fit.data.observations["group"]
         else:
-            column = np.asarray(group)
+            column = door.beside("group", group)
             if column.shape != (len(answers),):
                 raise ValueError(
                     f"group has shape {column.shape}: expected ({len(answers)},), a label for every person"
                 )
-            labels = tuple(np.unique(column).tolist())  # sorted: the first is the reference
+            labels = door.labels("group", column)
             groups, codes = len(labels), door.groups("group", column, labels)
         if groups < 2:
             raise ValueError("dif: all persons are in one group: expected at least 2 groups")

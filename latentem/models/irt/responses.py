@@ -39,8 +39,8 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
         data = tables.columns_of(data, "responses")
     if not isinstance(data, Mapping):
         matrix = _numbers("responses", data)
-        if matrix.ndim != 2:
-            raise ValueError(f"responses have shape {matrix.shape}: expected (persons, items)")
+        if matrix.ndim != 2 or 0 in matrix.shape:
+            raise ValueError(f"responses have shape {matrix.shape}: expected (persons, items), one of each at least")
         if others:
             raise ValueError(
                 f"responses are an array without a column {others[0]!r}: pass a table, or "
@@ -50,27 +50,40 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
     columns: dict[str, np.ndarray] = {}
     for name, value in data.items():
         if name in others:
-            columns[name] = np.asarray(value)
+            columns[name] = beside(name, value)
             continue
         if items is not None and name not in items and name != "responses":
             continue
-        array = _numbers(f"responses[{name!r}]", value) if not tables.is_table(value) else value
-        if tables.is_table(array):
-            columns |= tables.columns_of(array, name)
-        elif array.ndim == 2:
-            columns |= {f"item_{j + 1}": array[:, j] for j in range(array.shape[1])}
+        if tables.is_table(value):
+            found = tables.columns_of(value, name)
         else:
-            columns[str(name)] = array
+            array = _numbers(f"responses[{name!r}]", value)
+            if array.ndim not in (1, 2):
+                raise ValueError(
+                    f"responses[{name!r}] have shape {array.shape}: expected (persons,) or (persons, items)"
+                )
+            several = {f"item_{j + 1}": array[:, j] for j in range(array.shape[1])} if array.ndim == 2 else {}
+            found = several or {str(name): array}
+        twice = found.keys() & columns.keys()
+        if twice:
+            raise ValueError(
+                f"two columns of the responses are called {min(twice)!r}: pass a dict of columns, one per item"
+            )
+        columns |= found
     absent = [name for name in [*(items or ()), *others] if name not in columns]
     if absent:
         raise ValueError(f"responses have no column {absent[0]!r}: expected one of {', '.join(map(str, data))}")
     names = tuple(items) if items is not None else tuple(name for name in columns if name not in others)
     if not names:
         raise ValueError("responses hold no items: expected a column for each item")
+    if len(set(names)) < len(names):
+        raise ValueError(f"items name {next(n for n in names if names.count(n) > 1)!r} twice: expected different names")
     lengths = {name: len(columns[name]) for name in [*names, *others]}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
         raise ValueError(f"columns differ in their number of persons ({told}): give each the same number")
+    if not lengths[names[0]]:
+        raise ValueError("responses hold no persons: expected a row for each person")
     answers = np.stack([columns[name] for name in names], axis=1)
     return Table(names, answers, {name: columns[name] for name in others})
 
@@ -115,11 +128,36 @@ def _chosen(items: Sequence[str] | None, names: tuple[str, ...], matrix: np.ndar
     return tuple(items)
 
 
+def beside(name: str, value: Any) -> np.ndarray:
+    """A column that is no item: one value for every person.
+
+    Raises:
+        ValueError: no column, or a person without a value.
+    """
+    column = np.asarray(value)
+    if column.ndim != 1:
+        raise ValueError(f"column {name!r} has shape {column.shape}: expected (persons,)")
+    if column.dtype.kind == "f":
+        missing = np.isnan(column)
+    else:  # NumPy turns the nan of a list with text into text
+        cells = value if isinstance(value, list | tuple) else column.tolist() if column.dtype.kind == "O" else ()
+        missing = np.array([x is None or type(x).__name__ == "NAType" or x != x for x in cells], bool)
+    if missing.any():
+        raise ValueError(
+            f"column {name!r} has no value for person {int(np.argmax(missing))}: give one, or leave the person out"
+        )
+    return column
+
+
 def _numbers(name: str, value: Any) -> np.ndarray:
     if isinstance(value, jax.Array):
         value = np.asarray(value)
     try:
+        if isinstance(value, np.ma.MaskedArray):
+            value = np.ma.filled(value.astype(np.float64), np.nan)  # NumPy would drop the mask silently
         array = np.asarray(value)
+        if array.dtype.kind == "c":
+            raise TypeError
         if array.dtype.kind not in "biuf":
             array = np.array([[np.nan if x is None else x for x in np.ravel(row)] for row in array], dtype=np.float64)
             array = array.reshape(np.asarray(value, dtype=object).shape)
@@ -147,8 +185,9 @@ def categories(table: Table) -> tuple[tuple[int, ...], ...]:
                 )
         if not len(column):
             raise ValueError(f"item {name!r} has no answers: remove it")
-        if np.max(np.abs(column)) > 1e6:
-            raise ValueError(f"item {name!r} holds {int(column[np.argmax(np.abs(column))])}: expected categories")
+        largest = column[np.argmax(np.abs(column))]
+        if abs(largest) > 1e6:
+            raise ValueError(f"item {name!r} holds {largest:g}: expected categories, whole numbers up to a million")
         values = tuple(int(v) for v in _distinct(column))
         if len(values) == 1:
             raise ValueError(
@@ -184,14 +223,34 @@ def codes(table: Table, known: Sequence[Sequence[int]]) -> Int[np.ndarray, "N J"
     return coded
 
 
+def labels(name: str, column: np.ndarray) -> tuple[Any, ...]:
+    """Labels of the groups in sorted order; the first is the reference.
+
+    Raises:
+        ValueError, TypeError: labels of several kinds, or a group with one person.
+    """
+    try:
+        found, first, persons = np.unique(column, return_index=True, return_counts=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in column.tolist()}))
+        raise TypeError(
+            f"group column {name!r} holds labels of several kinds ({kinds}): make all of them text"
+        ) from None
+    if len(found) > 1 and persons.min() == 1:
+        g = int(np.argmin(persons))
+        raise ValueError(
+            f"group {found[g].item() if hasattr(found[g], 'item') else found[g]!r} of column {name!r} has one person "
+            f"(row {first[g]}): its ability has no distribution; leave the person out, or merge groups"
+        )
+    return tuple(found.tolist())
+
+
 def groups(name: str, column: np.ndarray, labels: Sequence[Any]) -> Int[np.ndarray, " N"]:
     """Numbers of the groups.
 
     Raises:
-        ValueError: a missing or unknown label, or a group with one person.
+        ValueError: an unknown label.
     """
-    if column.dtype.kind == "f" and np.isnan(column).any():
-        raise ValueError(f"group column {name!r} has no value for person {int(np.argmax(np.isnan(column)))}")
     number = {label: g for g, label in enumerate(labels)}
     unknown = [label for label in column.tolist() if label not in number]
     if unknown:
@@ -203,17 +262,47 @@ def covariates(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> Float
     """Covariates side by side.
 
     Raises:
-        ValueError: a missing value, or a covariate that is the same for all.
+        TypeError: entries that are not numbers.
+        ValueError: an infinite value, or a covariate that is the same for all.
     """
+    found = []
     for name in names:
-        column = np.asarray(columns[name], float)
+        try:
+            column = np.asarray(columns[name], float)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"covariate {name!r} holds entries that are not numbers: write categories as columns of 0 and 1"
+            ) from None
         if not np.isfinite(column).all():
-            raise ValueError(f"covariate {name!r} has no value for person {int(np.argmin(np.isfinite(column)))}")
+            person = int(np.argmin(np.isfinite(column)))
+            raise ValueError(f"covariate {name!r} is {column[person]} for person {person}: expected a finite number")
         if len(column) > 1 and np.ptp(column) == 0:
             raise ValueError(
                 f"covariate {name!r} is {column[0]} for everybody: the mean of ability has no intercept; drop it"
             )
-    return np.stack([np.asarray(columns[name], float) for name in names], axis=1)
+        found.append(column)
+    return np.stack(found, axis=1)
+
+
+def refuse_dependent(names: Sequence[str], values: Float[np.ndarray, "N p"]) -> None:
+    """Raise where the slopes on covariates are not determined.
+
+    Raises:
+        ValueError: a covariate that is the same for all, or a linear function of others.
+    """
+    spread = values.std(axis=0)
+    same = spread <= 1e-12 * np.max(np.abs(values), axis=0)
+    if same.any():
+        j = int(np.argmax(same))
+        raise ValueError(
+            f"covariate {names[j]!r} is {values[0, j]} for everybody: the mean of ability has no intercept; drop it"
+        )
+    # The part of every covariate that those before it do not determine, in its standard deviations.
+    own = np.abs(np.diagonal(np.linalg.qr((values - values.mean(axis=0)) / spread, mode="r"))) / np.sqrt(len(values))
+    own = np.append(own, np.zeros(len(names) - len(own)))
+    if own.min() < 1e-8:
+        name = names[int(np.argmax(own < 1e-8))]
+        raise ValueError(f"covariate {name!r} is a linear function of those before it: drop one of them")
 
 
 def _distinct(column: np.ndarray) -> np.ndarray:

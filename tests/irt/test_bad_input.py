@@ -1,0 +1,364 @@
+"""Bad input ends in one line that says what came, what was expected and what to do; hard data in an honest status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import latentem as lem
+from latentem.models.irt.responses import labels, read, refuse_dependent
+
+N = 60
+
+
+def answers() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.random((N, 4)) < 1 / (1 + np.exp(-(rng.normal(size=(N, 1)) + np.linspace(-1, 1, 4))))).astype(float)
+
+
+X = answers()
+COLUMNS = {f"q{j}": X[:, j] for j in range(4)}
+HALVES = np.repeat(["a", "b"], N // 2)
+AGE = np.linspace(20.0, 60.0, N)
+
+
+def but(**columns: Any) -> dict[str, Any]:
+    """The columns, some of them replaced or added."""
+    return {**COLUMNS, **columns}
+
+
+def at(person: int, value: float, column: np.ndarray = COLUMNS["q1"]) -> np.ndarray:
+    """A column with another value for one person."""
+    return np.where(np.arange(N) == person, value, column)
+
+
+def three_categories(item: Any, ability: Any) -> Any:
+    return jax.nn.log_softmax(jnp.arange(3) * item["slope"] * ability)
+
+
+def one_number(item: Any, ability: Any) -> Any:
+    return item["slope"] * ability
+
+
+def needs_another(item: Any, ability: Any) -> Any:
+    return item["difficulty"] - ability
+
+
+def refused(call: Callable[[], Any], told: str, error: type[Exception] = ValueError) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    assert type(caught.value) is error
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+# --- answers
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (but(q1=at(3, 0.5)), "item 'q1' holds 0.5: expected whole numbers for categories, nan where missing"),
+        (but(q1=at(3, np.inf)), "item 'q1' holds inf: expected categories, whole numbers up to a million"),
+        (but(q1=at(3, 1e7)), "item 'q1' holds 1e+07: expected categories, whole numbers up to a million"),
+        (
+            but(q1=at(3, 2)),
+            "item 'q1' has 3 categories (0, 1, 2): item model '2pl' takes 2; use 'graded', 'gpcm' or 'nominal'",
+        ),
+        (but(q1=np.full(N, np.nan)), "item 'q1' has no answers: remove it"),
+        (
+            but(q1=np.ones(N)),
+            "item 'q1' has one category (all answers are 1): it says nothing of ability; remove it",
+        ),
+        (
+            but(q1=np.arange(200)),
+            "columns differ in their number of persons (q0 has 60, q1 has 200, q2 has 60, q3 has 60): "
+            "give each the same number",
+        ),
+        ({"q1": np.arange(200), "q2": np.arange(200)}, "item 'q1' has 200 categories: expected at most 100"),
+        (but(q1=1.0), "responses['q1'] have shape (): expected (persons,) or (persons, items)"),
+        (but(q1=X[None]), f"responses['q1'] have shape (1, {N}, 4): expected (persons,) or (persons, items)"),
+        ({"a": X, "b": X}, "two columns of the responses are called 'item_1': pass a dict of columns, one per item"),
+        (X[:, 0], f"responses have shape ({N},): expected (persons, items), one of each at least"),
+        (X[None], f"responses have shape (1, {N}, 4): expected (persons, items), one of each at least"),
+        (X[:0], "responses have shape (0, 4): expected (persons, items), one of each at least"),
+        (X[:, :0], f"responses have shape ({N}, 0): expected (persons, items), one of each at least"),
+        ({"q1": [], "q2": []}, "responses hold no persons: expected a row for each person"),
+        ({}, "responses hold no items: expected a column for each item"),
+    ],
+)
+def test_answers(data: Any, told: str) -> None:
+    refused(lambda: lem.fit(lem.IRT("2pl"), data), told)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ([["yes", "no"], ["no", "yes"]], "responses"),
+        (but(q1=["yes"] * N), "responses['q1']"),
+        ("answers.csv", "responses"),
+        (None, "responses"),
+        ([[0, 1], [1]], "responses"),
+        (X + 0j, "responses"),
+    ],
+)
+def test_answers_that_are_not_numbers(data: Any, name: str) -> None:
+    told = f"{name} hold entries that are not numbers: expected categories, nan where missing"
+    refused(lambda: lem.fit(lem.IRT("2pl"), data), told, TypeError)
+
+
+def test_masked_answers_are_missing() -> None:
+    masked = read({"q1": np.ma.masked_array([0, 1, 1], [False, False, True])}, None, ())
+    np.testing.assert_array_equal(masked.answers[:, 0], [0, 1, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        (-np.ones(N), "weights[0] = -1.0: expected finite numbers of at least 0; weigh a row by 0 to leave it out"),
+        (
+            np.full(N, np.nan),
+            "weights[0] = nan: expected finite numbers of at least 0; weigh a row by 0 to leave it out",
+        ),
+        (np.zeros(N), "weights are all 0: expected at least one above 0"),
+        (np.ones(3), f"weights have shape (3,): expected ({N},), one for each row of the observations"),
+    ],
+)
+def test_weights(weights: Any, told: str) -> None:
+    refused(lambda: lem.fit(lem.IRT("2pl"), X, weights=weights), told)
+
+
+# --- declarations
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"model": "5pl"},
+            "model='5pl': expected one of rasch, 1pl, 2pl, 3pl, 3plu, 4pl, graded, gpcm, pcm, rsm, nominal, "
+            "sequential, or a lem.ItemModel",
+        ),
+        ({"model": {"q0": "2pl"}}, "model names no item model for item 'q1'"),
+        (
+            {"model": lem.ItemModel(three_categories, {"slope": lem.real()})},
+            "item 'q0' has 2 categories, item model 'custom' 3: expected the same number",
+        ),
+        (
+            {"model": lem.ItemModel(one_number, {"slope": lem.real()})},
+            "log_probabilities of custom has shape (): expected (C,), one per category",
+        ),
+        ({"items": ("q1", "q9")}, "responses have no column 'q9': expected one of q0, q1, q2, q3"),
+        ({"items": ("q1", "q1")}, "items name 'q1' twice: expected different names"),
+        ({"loadings": np.ones((3, 2))}, "loadings have shape (3, 2): expected (4, D), a row for each item"),
+        ({"loadings": np.ones(4)}, "loadings have shape (4,): expected (4, D), a row for each item"),
+        ({"loadings": [[1, 0], [0, 1], [0, 0], [1, 0]]}, "item 'q2' loads on no ability"),
+        (
+            {"loadings": np.eye(4)},
+            "4 abilities: a product grid takes 3; use quadrature='sobol' for more",
+        ),
+        (
+            {"model": "nominal", "loadings": np.ones((4, 2))},
+            "item model 'nominal' loads on one ability here: expected a loading mask with one per item",
+        ),
+        ({"fixed": {"q9": {"slope": 1.0}}}, "fixed names item 'q9': expected one of q0, q1, q2, q3"),
+        ({"fixed": {"q1": {"slop": 1.0}}}, "item params are slope, intercept: 'slop' is not among them"),
+        ({"fixed": {"slop": 1.0}}, "item params are slope, intercept: 'slop' is not among them"),
+        ({"fixed": {"slope": np.nan}}, "fixed(value): the value holds NaN; give a number for every entry"),
+        ({"shared": ("slop",)}, "item params are slope, intercept: 'slop' is not among them"),
+        (
+            {"prior": {"guessing": lem.priors.Beta(5, 17)}},
+            "item params are slope, intercept: 'guessing' is not among them",
+        ),
+        ({"free_items": ("q9",), "group": "g"}, "free_items names item 'q9': expected one of q0, q1, q2, q3"),
+        ({"invariance": "strict"}, "invariance='strict': expected one of 'configural', 'metric', 'scalar'"),
+        ({"variance": "none"}, "variance='none': expected 'fixed' or 'free'"),
+        ({"nodes": 1}, "Continuous(size=1): expected at least 2 nodes per dimension"),
+        ({"bounds": (6, -6)}, "Continuous(bounds=(6, -6)): expected (low, high) with low < high"),
+        ({"quadrature": "simpson"}, "'simpson'"),
+    ],
+)
+def test_declarations(options: dict[str, Any], told: str) -> None:
+    data = but(g=HALVES) if "group" in options else COLUMNS
+    refused(lambda: lem.fit(lem.IRT(**options), data), told)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: lem.IRT(shared="slope"), "shared='slope': expected a list of names"),
+        (lambda: lem.IRT(items="q1"), "items='q1': expected a list of names"),
+        (lambda: lem.IRT(covariates="age"), "covariates='age': expected a list of names"),
+        (
+            lambda: lem.IRT("3pl", prior={"guessing": 0.2}),
+            "prior['guessing'] = 0.2: expected a prior such as priors.Gamma(2.0, 1.0), a function returning a log "
+            "density, or a dict",
+        ),
+        (
+            lambda: lem.ItemModel("2pl", {"slope": lem.real()}),  # pyright: ignore[reportArgumentType]
+            "log_probabilities='2pl': expected a function (params, ability) -> (C,)",
+        ),
+        (
+            lambda: lem.fit(lem.IRT(lem.ItemModel(needs_another, {"slope": lem.real()})), X),
+            "log_probabilities(params, ability) of custom failed: 'difficulty'",
+        ),
+        (
+            lambda: lem.ItemModel(three_categories, {"slope": 3.0}),
+            "params['slope'] = 3.0: expected a constraint such as positive(3) or fixed(value)",
+        ),
+    ],
+)
+def test_declarations_of_another_kind(call: Callable[[], Any], told: str) -> None:
+    refused(call, told, TypeError)
+
+
+# --- columns beside the answers
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (COLUMNS, "responses have no column 'g': expected one of q0, q1, q2, q3"),
+        (
+            X,
+            "responses are an array without a column 'g': pass a table, or {\"responses\": (persons, items), 'g': ...}",
+        ),
+        (
+            but(g=HALVES[:5]),
+            "columns differ in their number of persons (q0 has 60, q1 has 60, q2 has 60, q3 has 60, g has 5): give "
+            "each the same number",
+        ),
+        (but(g=X), "column 'g' has shape (60, 4): expected (persons,)"),
+        (but(g=at(7, np.nan)), "column 'g' has no value for person 7: give one, or leave the person out"),
+        (but(g=[*HALVES[:-1], None]), "column 'g' has no value for person 59: give one, or leave the person out"),
+        (but(g=[*HALVES[:-1], np.nan]), "column 'g' has no value for person 59: give one, or leave the person out"),
+    ],
+)
+def test_groups(data: Any, told: str) -> None:
+    refused(lambda: lem.fit(lem.IRT(group="g"), data), told)
+
+
+def test_labels_of_groups() -> None:
+    assert labels("g", HALVES) == ("a", "b")
+    refused(
+        lambda: labels("g", np.append(HALVES, "c")),
+        "group 'c' of column 'g' has one person (row 60): its ability has no distribution; leave the person out, or "
+        "merge groups",
+    )
+    refused(
+        lambda: labels("g", np.array([1, "a"], dtype=object)),
+        "group column 'g' holds labels of several kinds (int, str): make all of them text",
+        TypeError,
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (np.ones(N), "covariate 'x' is 1.0 for everybody: the mean of ability has no intercept; drop it"),
+        (at(7, np.nan, AGE), "column 'x' has no value for person 7: give one, or leave the person out"),
+        (at(7, np.inf, AGE), "covariate 'x' is inf for person 7: expected a finite number"),
+        (HALVES, "covariate 'x' holds entries that are not numbers: write categories as columns of 0 and 1"),
+        (X, "column 'x' has shape (60, 4): expected (persons,)"),
+    ],
+)
+def test_covariates(column: Any, told: str) -> None:
+    error = TypeError if "numbers:" in told else ValueError
+    refused(lambda: lem.fit(lem.IRT(covariates=("age", "x")), but(age=AGE, x=column)), told, error)
+
+
+def test_covariates_that_others_determine() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 3)) * [1.0, 1e6, 1e-6] + [0.0, 1e7, 1.0]
+    refuse_dependent("abc", x)
+    told = "covariate 'c' is a linear function of those before it: drop one of them"
+    refused(lambda: refuse_dependent("abc", np.column_stack([x[:, :2], 3 - x[:, 0] + 1e-6 * x[:, 1]])), told)
+    refused(lambda: refuse_dependent("abc", x[:3]), told)  # fewer persons than slopes
+    told = "covariate 'b' is 1.0 for everybody: the mean of ability has no intercept; drop it"
+    refused(lambda: refuse_dependent("ab", np.column_stack([x[:, 0], np.ones(N)])), told)
+
+
+def test_no_column_of_covariates() -> None:
+    told = "responses have no column 'age': expected one of q0, q1, q2, q3"
+    refused(lambda: lem.fit(lem.IRT(covariates=("age",)), COLUMNS), told)
+
+
+# --- persons that a fit has not seen
+
+
+@pytest.fixture(scope="module")
+def of_groups() -> lem.Fit:
+    return lem.fit(lem.IRT("2pl", group="g"), but(g=HALVES), max_iterations=2)
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [
+        ({"q1": [0, 2]}, "item 'q1' holds 2 for person 1: expected one of [0, 1]"),
+        ({"q1": [0, 0.5]}, "item 'q1' holds 0.5 for person 1: expected one of [0, 1]"),
+        ({"g": ["a", "c"]}, "group column 'g' holds 'c': expected one of ['a', 'b']"),
+        ({"g": None}, "column 'g' has shape (): expected (persons,)"),
+        (
+            {"q1": [0]},
+            "columns differ in their number of persons (q0 has 2, q1 has 1, q2 has 2, q3 has 2, g has 2): give "
+            "each the same number",
+        ),
+    ],
+)
+def test_new_persons(of_groups: lem.Fit, new: dict[str, Any], told: str) -> None:
+    whole = {**dict.fromkeys(COLUMNS, [0, 1]), "g": ["a", "a"]}
+    refused(lambda: of_groups.scores("eap", {**whole, **new}), told)
+
+
+def test_new_persons_without_an_item(of_groups: lem.Fit) -> None:
+    refused(
+        lambda: of_groups.scores("eap", {"q0": [0, 1], "g": ["a", "a"]}),
+        "responses have no column 'q1': expected one of q0, g",
+    )
+
+
+def test_one_new_person_of_a_group(of_groups: lem.Fit) -> None:
+    found = of_groups.scores("eap", {**dict.fromkeys(COLUMNS, [0, 1, 1]), "g": ["a", "a", "b"]})
+    assert np.isfinite(found["theta"]).all()
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (
+            lambda fit: fit.scores("bayes"),
+            "method='bayes': expected one of 'eap', 'map', 'ml', 'wle', 'eapsum', 'plausible'",
+        ),
+        (
+            lambda fit: fit.scores("plausible"),
+            "method='plausible' draws at random: pass key=jax.random.key(0), or another key",
+        ),
+        (
+            lambda fit: fit.scores("plausible", key=jax.random.key(0), draws=0),
+            "draws=0: expected a positive number",
+        ),
+        (lambda fit: fit.model_fit("M3"), "kind='M3': expected 'M2' or 'C2'"),
+        (lambda fit: fit.residuals("Q4"), "kind='Q4': expected one of 'Q3', 'LD'"),
+    ],
+)
+def test_what_is_asked(of_groups: lem.Fit, ask: Any, told: str) -> None:
+    refused(lambda: ask(of_groups), told)
+
+
+# --- data that say too little
+
+
+def test_guessing_without_a_prior_ends_at_an_edge_that_is_named() -> None:
+    rng = np.random.default_rng(0)
+    logit = np.linspace(0.8, 1.6, 6) * rng.normal(size=(200, 1)) + np.linspace(-1, 1, 6)
+    few = rng.random((200, 6)) < 0.2 + 0.8 / (1 + np.exp(-logit))
+    fit = lem.fit(lem.IRT("3pl"), few.astype(int))
+    assert fit.status is lem.Status.boundary
+    assert "use fewer components, or a prior" in fit.status.advice
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(fit.params))
+    assert np.isfinite(fit.log_likelihood)
+    assert fit.params["3pl"]["guessing"].min() < 1e-6
