@@ -54,11 +54,13 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
         key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
     keys = jax.random.split(key, starts)
     if model.initial is not None or model.start is not None:
-        observations, weights = problem.distinct, problem.distinct_weights
+        observations, weights, known = problem.distinct, problem.distinct_weights, ()
         if isinstance(observations, Sequences):
+            if model.factored is not None and model.factored.initial is not None:
+                known = tuple(map(jnp.asarray, observations.known))
             observations, weights = observations.of_steps(weights)
         rows = jax.tree.map(jnp.asarray, door.cast(observations, dtype))
-        drawn = _drawn_by_model(model, keys, rows, jnp.asarray(weights, dtype=dtype))
+        drawn = _drawn_by_model(model, keys, rows, jnp.asarray(weights, dtype=dtype), known)
     else:
         drawn = _screened(form, keys, form.thinned(prepared, THINNED_ROWS))
     drawn = jax.tree.map(lambda a: a.astype(dtype), drawn)
@@ -68,10 +70,12 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
 
 
 @partial(jax.jit, static_argnums=0)
-def _drawn_by_model(model: Model, keys: Any, observations: Any, weights: Any) -> Any:
+def _drawn_by_model(model: Model, keys: Any, observations: Any, weights: Any, known: Any) -> Any:
     space, draw, start = model.space, model.initial, model.start
+    if known and model.factored is not None:
+        draw = model.factored.initial
     if draw is not None:
-        return jax.vmap(lambda k: space.with_fixed(draw(k, observations, weights)))(keys)
+        return jax.vmap(lambda k: space.with_fixed(draw(k, observations, weights, *known)))(keys)
     assert start is not None
     centre = space.unconstrain(start(observations, weights))
     away = jax.vmap(lambda k: AROUND * jax.random.normal(k, centre.shape, centre.dtype))(keys)

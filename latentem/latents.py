@@ -172,16 +172,26 @@ class Chain(Latent):
     Args:
         size: number of states.
         first: of the first step of a sequence, `(params, x, z) -> log p(z) + log p(x | z)`.
+        labels: the label by which each state is known where the data have labels, `size` of them, several states with
+            one label, say; its own number by default.
     """
 
     size: int
     first: Callable[[Any, Any, Any], Array]
+    labels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or self.size < 1:
             raise ValueError(f"Chain({self.size!r}): expected a number of states >= 1")
         if not callable(self.first):
             raise TypeError(f"Chain(first={self.first!r}): expected a function (params, x, z) of the first step")
+        if self.labels is not None and len(self.labels) != self.size:
+            raise ValueError(f"Chain({self.size}) with {len(self.labels)} labels: expected one for each state")
+
+    @property
+    def known_as(self) -> tuple[int, ...]:
+        """The label of each state."""
+        return tuple(range(self.size)) if self.labels is None else self.labels
 
     def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
         raise TypeError("the states of a chain have no posterior step by step: use fit.smooth() or lem.chain.smoothed")

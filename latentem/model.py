@@ -125,6 +125,8 @@ class Factored:
             where `varying`.
         context: `(rows, weights) -> pytree`, what features need from the data as a whole.
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
+        initial: `(key, rows, weights, label, begins) -> params`, a start where states are known at some steps: `label`
+            (n,), -1 where one is not, and `begins` (n,), whether a sequence does. Without it `Model.initial` is asked.
     """
 
     first: Callable[[Any], Float[Array, " K"]]
@@ -137,6 +139,7 @@ class Factored:
     maximize: Callable[..., Any] | None = None
     context: Callable[[Any, Any], Any] = _no_context
     includes_prior: bool = False
+    initial: Callable[[Array, Any, Any, Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)

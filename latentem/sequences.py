@@ -49,6 +49,15 @@ class Sequences:
         """Where in the steps each sequence begins."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
 
+    @property
+    def known(self) -> tuple[np.ndarray, ...]:
+        """(known states (T,), whether a sequence begins (T,)), or nothing where no state is known."""
+        if self.labels is None or not (self.labels >= 0).any():
+            return ()
+        begins = np.zeros(self.total, bool)
+        begins[self.starts] = True
+        return self.labels, begins
+
     def read(self, weights: Any) -> Data:
         """The checked data: one observation is one sequence."""
         whole = self.without_gaps()

@@ -43,8 +43,8 @@ def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials
     if "observed" in rows:
         emission = jnp.where(rows["observed"][:, None], emission, 0.0)
     if "label" in rows:
-        label = rows["label"][:, None]
-        emission = jnp.where((label >= 0) & (label != jnp.arange(k)[:, None]), -jnp.inf, emission)
+        label, known_as = rows["label"][:, None], jnp.asarray(model.latent.known_as)[:, None]
+        emission = jnp.where((label >= 0) & (label != known_as), -jnp.inf, emission)
     return Potentials(first, transition, emission, start, numbers)
 
 

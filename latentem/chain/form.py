@@ -75,7 +75,12 @@ class ChainForm(Form):
     # --- the data
 
     def prepare(self, sequences: Sequences, weights: np.ndarray, dtype: str) -> Prepared:
-        """Sequences on lanes, on the device."""
+        """Sequences on lanes, on the device.
+
+        Raises:
+            ValueError: labels that are none of the model's.
+        """
+        self._check(sequences.labels)
         sequences = sequences.without_gaps()
         factored = self.model.factored
         context: Any = ()
@@ -90,6 +95,12 @@ class ChainForm(Form):
                 context, sequences = Coded(context, jax.tree.map(jnp.asarray, book)), replace(sequences, steps=codes)
         rows = lay_out(sequences, self.states, self.blocks, dtype)
         return Prepared(context, rows, jnp.asarray(weights, dtype=dtype))
+
+    def _check(self, labels: Any) -> None:
+        assert isinstance(self.model.latent, Chain)
+        most = max(self.model.latent.known_as)
+        if labels is not None and labels.max() > most:
+            raise ValueError(f"labels hold state {labels.max()}: expected 0 to {most}, or -1 for not known")
 
     def cells(self, prepared: Prepared) -> int:
         return prepared.rows["start"].size * self.states

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -14,19 +13,17 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 import latentem.models.hmm_covariates as logit
-from latentem.constraints import Tied, tied
+from latentem.constraints import Tied
 from latentem.families import Family
-from latentem.models.hmm_verbs import Verbs, simulate
-from latentem.models.mixture import Mixture
+from latentem.models.hmm_model import maximized_emission
+from latentem.models.hmm_states import States
+from latentem.models.hmm_transitions import known_moves, log, restricted, shares, stationary, sticky, with_prior
 
 Params = dict[str, Any]
 
-#: What starts give to staying in a state.
-STICKINESS = 0.8
-
 
 @dataclass(frozen=True)
-class HMM(Verbs):
+class HMM(States):
     """A Markov chain of K states, each with a density of its own for what is observed.
 
     Args:
@@ -100,31 +97,8 @@ class HMM(Verbs):
             raise ValueError(f"prior for {sorted(unknown)[0]!r}: expected 'initial', 'transition' or 'emission'")
         held = {name: lem.fixed(value) for name, value in sorted(self.fixed.items()) if name != "transition"}
         if "transition" in self.fixed or len(self.tied):
-            held["transition"] = self._restricted(allowed)
+            held["transition"] = restricted(self.states, self.fixed, self.tied, allowed, self.covariates)
         object.__setattr__(self, "_key", (initial, allowed, tuple(held.items()), lem.priors.Joint.of(self.prior)))
-
-    def _restricted(self, allowed: Any) -> Any:
-        """The constraint of transitions that are fixed or tied."""
-        if self.covariates:
-            if len(self.tied):
-                raise ValueError("tied=... with covariates: expected transitions without covariates")
-            return lem.fixed(self.fixed["transition"])
-        shape = (self.states, self.states)
-        matrix = np.asarray(self.fixed.get("transition", np.full(shape, np.nan)), dtype=np.float64)
-        if matrix.shape != shape:
-            raise ValueError(f"fixed transition has shape {matrix.shape}: expected {shape}, NaN where it is free")
-        if not np.isnan(matrix).any():
-            if len(self.tied):
-                raise ValueError("tied=... with a transition matrix that is fixed: expected NaN for free entries")
-            if not bool(lem.stochastic(self.states).contains(matrix)):
-                raise ValueError(f"fixed transition: expected {self.states} rows of {self.states} that add up to 1")
-            return lem.fixed(matrix)
-        if allowed is not None:
-            impossible = ~np.array(allowed.allowed)
-            if np.any(impossible & (np.nan_to_num(matrix) > 0)):
-                raise ValueError("fixed transition holds a probability where allowed is False: expected 0 or NaN")
-            matrix = np.where(impossible, 0.0, matrix)
-        return tied(matrix, self.tied)
 
     # --- declaration
 
@@ -132,15 +106,6 @@ class HMM(Verbs):
     def name(self) -> str:
         """What summaries call it."""
         return f"hidden Markov model of {self.states} {type(self.emission).__name__} states"
-
-    @property
-    def of_states(self) -> Mixture:
-        """The states as components of a mixture: what all that concerns emissions is left to."""
-        own = {name: value for name, value in self.fixed.items() if name != "transition"}
-        prior = dict(self.prior or {}).get("emission")
-        return Mixture(
-            self.emission, self.states, self.shared, fixed=own, prior={"components": prior} if prior else None
-        )
 
     def declare(self, observations: Any) -> tuple[HMM, lem.Sequences]:
         """The model with what the data say about it, and the data as sequences."""
@@ -176,39 +141,21 @@ class HMM(Verbs):
         every = np.ones((self.states, self.states), bool)
         return every if self._key[1] is None else np.array(self._key[1].allowed)
 
-    def model(self) -> lem.Model:
-        """The model of sequences as a `Model`; needs a declared family."""
-        return _model(self)
-
     # --- factors
 
     def first(self, params: Params) -> Float[Array, " K"]:
         """Log distribution of the first state."""
-        return _log(stationary(params["transition"]) if self._key[0] == "stationary" else params["initial"])
+        return log(stationary(params["transition"]) if self._key[0] == "stationary" else params["initial"])
 
     def transition(self, params: Params, rows: Any = None) -> Float[Array, "*n K K"]:
         """Log transition probabilities, row -> column; with covariates, into each of the rows."""
         if self.covariates:
             return logit.log_matrices(params["transition"], rows.covariates, self.possible)
-        return _log(params["transition"])
+        return log(params["transition"])
 
     def of_emission(self, rows: Any) -> Any:
         """What the family sees of steps."""
         return rows.observed if self.covariates else rows
-
-    def emission_log_prob(self, params: Params, x: Any) -> Float[Array, " K"]:
-        """Log density of one observation in each state."""
-        return self.of_states.over_components(self.emission.log_prob, {"components": params["emission"]}, x)
-
-    def step_log_prob(self, params: Params, x: Any, z: Any, previous: Any) -> Float[Array, ""]:
-        """log p(z | previous) + log p(x | z) of one step."""
-        own = self.of_states.component({"components": params["emission"]}, z)
-        return self.transition(params, x)[previous, z] + self.emission.log_prob(own, self.of_emission(x))
-
-    def first_log_prob(self, params: Params, x: Any, z: Any) -> Float[Array, ""]:
-        """log p(z) + log p(x | z) of the first step."""
-        own = self.of_states.component({"components": params["emission"]}, z)
-        return self.first(params)[z] + self.emission.log_prob(own, self.of_emission(x))
 
     # --- M-step
 
@@ -216,29 +163,18 @@ class HMM(Verbs):
         """Closed-form M-step from expected counts."""
         prior, new = dict(self.prior or {}), dict(params)
         if "initial" in params and self._key[0] == "free":
-            new["initial"] = _shares(expected.first, params["initial"], prior.get("initial"))
-        restricted = dict(self._key[2]).get("transition")
-        if restricted is None and self.covariates:
+            new["initial"] = shares(expected.first, params["initial"], prior.get("initial"))
+        constraint = dict(self._key[2]).get("transition")
+        if constraint is None and self.covariates:
             new["transition"] = logit.maximize(
                 expected.transition, params["transition"], rows.covariates, self.possible, prior.get("transition")
             )
-        elif isinstance(restricted, Tied):
-            counts = _with_prior(expected.transition, params["transition"], prior.get("transition"))
-            new["transition"] = restricted.estimate(counts, params["transition"])
-        elif restricted is None:
-            new["transition"] = _shares(expected.transition, params["transition"], prior.get("transition"))
-        mixture = self.of_states
-        reference = (
-            context if self.emission.separable else mixture.family.statistics_context(params["emission"], context)
-        )
-        new["emission"] = mixture.family.maximize(
-            expected.emission,
-            params["emission"],
-            reference,
-            shared=frozenset(self.shared),
-            fixed=frozenset(self.fixed) - {"transition"},
-            prior=dict(prior.get("emission", {})),
-        )
+        elif isinstance(constraint, Tied):
+            counts = with_prior(expected.transition, params["transition"], prior.get("transition"))
+            new["transition"] = constraint.estimate(counts, params["transition"])
+        elif constraint is None:
+            new["transition"] = shares(expected.transition, params["transition"], prior.get("transition"))
+        new["emission"] = maximized_emission(self, expected.emission, params, context)
         return new
 
     @property
@@ -251,56 +187,32 @@ class HMM(Verbs):
 
     # --- starts
 
-    def start(self, key: Array, x: Any, weights: Float[Array, " T"]) -> Params:
-        """Params from a mixture's start for the states, and sticky transitions."""
+    def start(self, key: Array, x: Any, weights: Float[Array, " T"], label: Any = None, begins: Any = None) -> Params:
+        """Params from a mixture's start for the states, and sticky transitions; of states that are known at some steps,
+        from these.
+
+        Args:
+            key: typed PRNG key.
+            x, weights: steps, and the weight of each.
+            label: (T,) known states, -1 where one is not known.
+            begins: (T,) whether a sequence begins there.
+        """
         seeds, first, moves = jax.random.split(key, 3)
         k = self.states
-        mixture = replace(self.of_states, prior=None)
-        draws = _shares(jax.random.exponential(moves, (k, k), weights.dtype), jnp.ones((k, k)), None)
-        matrix = STICKINESS * jnp.eye(k, dtype=weights.dtype) + (1 - STICKINESS) * draws
-        if self._key[1] is not None:
-            matrix = jnp.where(jnp.asarray(np.asarray(self._key[1].allowed)), matrix, 0)
-        matrix = matrix / jnp.sum(matrix, axis=1, keepdims=True)
-        x, restricted = self.of_emission(x), dict(self._key[2]).get("transition")
-        if isinstance(restricted, Tied):
-            matrix = restricted.estimate(matrix, matrix)
+        begun, moved = known_moves(label, begins, weights, k)
+        matrix = sticky(moves, self.possible, moved, weights.dtype)
+        constraint = dict(self._key[2]).get("transition")
+        if isinstance(constraint, Tied):
+            matrix = constraint.estimate(matrix, matrix)
         if self.covariates:
             matrix = logit.without_slopes(matrix, self.possible, len(self.covariates))
-        params = {"transition": matrix, "emission": mixture.initial(seeds, x, weights)["components"]}
+        params = {"transition": matrix, "emission": self.emission_start(seeds, x, weights, label)}
         if self._key[0] == "stationary":
             return params
         if self._key[0] != "free":
             return {"initial": jnp.asarray(self._key[0].value, weights.dtype), **params}
-        return {
-            "initial": _shares(1.0 + jax.random.exponential(first, (k,), weights.dtype), jnp.ones(k), None),
-            **params,
-        }
-
-
-def stationary(transition: Float[Array, "K K"]) -> Float[Array, " K"]:
-    """Stationary distribution of a transition matrix: delta (I - A + U) = 1, U all ones (Zucchini et al. 2016, 1.3)."""
-    k = transition.shape[0]
-    return jnp.linalg.solve((jnp.eye(k, dtype=transition.dtype) - transition + 1.0).T, jnp.ones(k, transition.dtype))
-
-
-def _shares(counts: Float[Array, "*K K"], old: Float[Array, "*K K"], prior: Any) -> Float[Array, "*K K"]:
-    """Counts as probabilities; a row without counts keeps the old ones."""
-    counts = _with_prior(counts, old, prior)
-    total = jnp.sum(counts, axis=-1, keepdims=True)
-    return jnp.where(total > 0, counts / jnp.where(total > 0, total, 1.0), old)
-
-
-def _with_prior(counts: Float[Array, "*K K"], old: Float[Array, "*K K"], prior: Any) -> Float[Array, "*K K"]:
-    """Counts and those that a Dirichlet prior stands for."""
-    if prior is None:
-        return counts
-    concentration = jnp.broadcast_to(jnp.asarray(prior.concentration, counts.dtype), counts.shape)
-    return jnp.maximum(counts + jnp.where(old > 0, concentration - 1.0, 0.0), 0.0)
-
-
-def _log(p: Any) -> Any:
-    """log p with -inf at 0 and a gradient of 0 there."""
-    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), -jnp.inf)
+        drawn = shares(1.0 + jax.random.exponential(first, (k,), weights.dtype), jnp.ones(k))
+        return {"initial": shares(drawn + begun, drawn), **params}
 
 
 def _vector(name: str, value: Any, size: int) -> np.ndarray:
@@ -308,54 +220,3 @@ def _vector(name: str, value: Any, size: int) -> np.ndarray:
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}: expected ({size},)")
     return array
-
-
-@lru_cache(maxsize=128)
-def _model(hmm: HMM) -> lem.Model:
-    """One Model per value, so that equal models compile once."""
-    mixture, family = hmm.of_states, hmm.emission
-    closed = hmm.is_closed
-
-    def emission(params: Params, rows: Any, context: Any) -> Float[Array, "n K"]:
-        return jax.vmap(lambda x: hmm.emission_log_prob(params, x))(hmm.of_emission(rows))
-
-    def features(rows: Any, context: Any) -> Float[Array, "n S"]:
-        return family.features_batch(hmm.of_emission(rows), context)
-
-    def context(rows: Any, weights: Any) -> Any:
-        return mixture.context(hmm.of_emission(rows), weights)
-
-    def natural(params: Params, context: Any) -> Float[Array, "K S"]:
-        return mixture.over_components(family.natural, {"components": params["emission"]}, context)
-
-    def statistics(params: Params, rows: Any, context: Any) -> Float[Array, "n K S"]:
-        own = {"components": params["emission"]}
-        of_row = partial(mixture.over_components, family.statistics, own)
-        return jax.vmap(lambda x: of_row(x, context))(hmm.of_emission(rows))
-
-    def sample(params: Params, key: Array, n: int) -> Any:
-        log_moves = hmm.transition(params)
-        return simulate(hmm, params, jnp.broadcast_to(log_moves, (n, *log_moves.shape)), key)[1]
-
-    factored = lem.Factored(
-        hmm.first,
-        hmm.transition,
-        emission,
-        varying=bool(hmm.covariates),
-        features=features if family.separable else None,
-        natural=natural if family.separable else None,
-        statistics=statistics if closed and not family.separable else None,
-        maximize=hmm.maximize if closed else None,
-        context=context,
-        includes_prior=closed,
-    )
-    return lem.Model(
-        hmm.step_log_prob,
-        latent=lem.Chain(hmm.states, hmm.first_log_prob),
-        params=hmm.constraints(),
-        prior=hmm.prior,
-        factored=factored,
-        initial=hmm.start,
-        sample=None if hmm.covariates else sample,
-        name=hmm.name,
-    )

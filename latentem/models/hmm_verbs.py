@@ -19,6 +19,7 @@ from latentem.models.hmm_covariates import log_matrices
 class Verbs:
     """Verbs of a hidden Markov model. With one sequence they answer with an array, with several with a list of them."""
 
+    covariates: tuple[str, ...]
     verbs = (
         "filter",
         "smooth",
@@ -32,17 +33,25 @@ class Verbs:
         "pseudo_residuals",
     )
 
+    def by_state(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities (..., K) of what the recursions know as states, (..., M)."""
+        return probabilities
+
+    def state_of(self, which: Any) -> Any:
+        """The state that each state of the recursions belongs to."""
+        return which
+
     def filter(self, fit: Any, x: Any = None) -> Any:
         """p(state | observations up to this step), (T, K)."""
-        return _answer(chain.filtered, fit, x)
+        return _answer(lambda *a: self.by_state(chain.filtered(*a)), fit, x)
 
     def smooth(self, fit: Any, x: Any = None) -> Any:
         """p(state | all observations of the sequence), (T, K)."""
-        return _answer(chain.smoothed, fit, x)
+        return _answer(lambda *a: self.by_state(chain.smoothed(*a)), fit, x)
 
     def viterbi(self, fit: Any, x: Any = None) -> Any:
         """The most probable path of states, (T,)."""
-        return _answer(lambda *a: chain.viterbi(*a)[0][:, 0], fit, x)
+        return _answer(lambda *a: self.state_of(chain.viterbi(*a)[0][:, 0]), fit, x)
 
     def viterbi_top(self, fit: Any, n: int, x: Any = None) -> tuple[Any, np.ndarray]:
         """(the `n` most probable paths, (T, n); log p(x, path) of each, (N, n))."""
@@ -54,12 +63,17 @@ class Verbs:
 
     def sample_path(self, fit: Any, key: Any, draws: int = 1, x: Any = None) -> Any:
         """Paths of states drawn from their posterior given all observations, (T, draws)."""
-        return _answer(lambda model, params, series: chain.sample_paths(model, params, series, key, draws), fit, x)
+
+        def drawn(model: Any, params: Any, series: lem.Sequences) -> np.ndarray:
+            return self.state_of(chain.sample_paths(model, params, series, key, draws))
+
+        return _answer(drawn, fit, x)
 
     def transition_expectations(self, fit: Any, x: Any = None) -> Any:
         """p(state before, state | all observations), (T - 1, K, K)."""
         series = fit.sequences(x)
-        parts = series.split(chain.pairs(fit.model, fit.params, series))
+        into = self.by_state(chain.pairs(fit.model, fit.params, series))
+        parts = series.split(np.swapaxes(self.by_state(np.swapaxes(into, 1, 2)), 1, 2))
         return parts[1:] if series.single else [part[1:] for part in parts]
 
     def forecast(self, fit: Any, horizon: int, x: Any = None, covariates: Any = None) -> np.ndarray:
@@ -76,11 +90,13 @@ class Verbs:
         for matrix in matrices(fit, covariates, horizon):
             state = state @ matrix
             found.append(state)
-        answer = np.stack(found, axis=1)
+        answer = self.by_state(np.stack(found, axis=1))
         return answer[0] if series.single else answer
 
     def step(self, fit: Any, state: Any, observation: Any, covariates: Any = None) -> tuple[np.ndarray, float]:
         """One step of online filtering: (p(state | all so far) (K,), log p(observation | those before)).
+
+        Where states have durations, it goes on from pairs (state, what remains), (K * D,), and returns these.
 
         Args:
             fit: the fitted model.
@@ -121,8 +137,8 @@ class Verbs:
         with jax.enable_x64(True):
             params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
             with np.errstate(divide="ignore"):
-                log_moves = jnp.asarray(np.log(moves))
-            return jax.tree.map(np.asarray, _simulate(declared(fit), params, log_moves, key)[1])
+                log_moves = jnp.asarray(np.log(moves if self.covariates else moves[0]))
+            return jax.tree.map(np.asarray, _simulate(declared(fit), n, params, log_moves, key)[1])
 
     def pseudo_residuals(self, fit: Any, x: Any = None) -> Any:
         """Forecast pseudo-residuals, (T,): standard normal where the model is true.
@@ -131,7 +147,7 @@ class Verbs:
         observation is missing. Source: Zucchini, MacDonald and Langrock (2016), section 6.2.
         """
         series = fit.sequences(x)
-        states = chain.predicted(fit.model, fit.params, series)
+        states = self.by_state(chain.predicted(fit.model, fit.params, series))
         x = declared(fit).of_emission(series.steps)
         below, at_most = distribution(declared(fit).emission, fit.params["emission"], np.asarray(x))
         middle = np.sum(states * 0.5 * (below + at_most), axis=1)
@@ -156,7 +172,9 @@ def matrices(fit: Any, covariates: Any, n: int) -> np.ndarray:
     if not q:
         if covariates is not None:
             raise ValueError("covariates: the transitions of this model depend on none; leave them out")
-        matrix = np.asarray(fit.params["transition"], np.float64)
+        with jax.enable_x64(True):
+            params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
+            matrix = np.exp(np.asarray(hmm.transition(params)))
         return np.broadcast_to(matrix, (n, *matrix.shape))
     z = np.full((n, q), np.nan) if covariates is None else np.asarray(covariates, np.float64)
     if z.shape != (n, q) or np.isnan(z).any():
@@ -193,26 +211,27 @@ def distribution(family: Family, params: Any, x: np.ndarray) -> tuple[np.ndarray
 
 @partial(jax.jit, static_argnums=0)
 def _one_step(hmm: Any, params: Any, x: Any) -> tuple[Array, Array]:
-    return hmm.first(params), hmm.emission_log_prob(params, x)
+    return hmm.first(params), jnp.repeat(hmm.emission_log_prob(params, x), hmm.stages)
 
 
-@partial(jax.jit, static_argnums=0)
-def _simulate(hmm: Any, params: Any, log_moves: Array, key: Array) -> tuple[Array, Any]:
-    return simulate(hmm, params, log_moves, key)
+@partial(jax.jit, static_argnums=(0, 1))
+def _simulate(hmm: Any, n: int, params: Any, log_moves: Array, key: Array) -> tuple[Array, Any]:
+    return simulate(hmm, params, log_moves, key, n)
 
 
-def simulate(hmm: Any, params: Any, log_moves: Float[Array, "n K K"], key: Array) -> tuple[Array, Any]:
-    """(states (n,), observations) of a sequence drawn with these log transition matrices into each step."""
-    n = log_moves.shape[0]
+def simulate(hmm: Any, params: Any, log_moves: Float[Array, "*n M M"], key: Array, n: int) -> tuple[Array, Any]:
+    """(states (n,), observations) of a sequence drawn with this log transition matrix, or with these into each step."""
     first, moves, draws = jax.random.split(key, 3)
     begin = jax.random.categorical(first, hmm.first(params))
-
-    def move(state: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-        k, log_matrix = x
-        return jax.random.categorical(k, log_matrix[state]), state
-
     # The move into a step is the one that leaves the step before it.
-    _, states = jax.lax.scan(move, begin, (jax.random.split(moves, n), jnp.roll(log_moves, -1, axis=0)))
+    onward = (jnp.roll(log_moves, -1, axis=0),) if log_moves.ndim == 3 else ()
+
+    def move(state: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        k, *rest = x
+        return jax.random.categorical(k, (rest[0] if rest else log_moves)[state]), state
+
+    _, which = jax.lax.scan(move, begin, (jax.random.split(moves, n), *onward))
+    states = hmm.state_of(which)
 
     def observe(state: Array, k: Array) -> Any:
         return hmm.emission.sample(hmm.of_states.component({"components": params["emission"]}, state), k)

@@ -15,12 +15,14 @@ from jaxtyping import Array, Float
 import latentem as lem
 from latentem.constraints import ParameterSpace
 from latentem.families import Family, Gaussian
-from latentem.models.seeding import assigned, plus_plus, standardised, thin
+from latentem.models.seeding import assigned, beside_known, plus_plus, standardised, thin, thin_known
 
 Params = dict[str, Any]
 
 #: Part of every row that a start spreads over all components, so that none begins empty or flat.
 SOFTNESS = 0.02
+#: The same of a component whose rows are known, relative to their number.
+SPREAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,12 @@ class Mixture(Family):
 
     # --- starts
 
-    def initial(self, key: Array, x: Any, weights: Float[Array, " N"]) -> Params:
-        """Params from k-means++ seeds or from random responsibilities."""
+    def initial(self, key: Array, x: Any, weights: Float[Array, " N"], label: Any = None) -> Params:
+        """Params from k-means++ seeds or from random responsibilities; from the rows whose component is known, where
+        `label` (N,) says which, -1 where it does not."""
         context = self.context(x, weights)
+        if label is not None:
+            return self._initial_of_known(key, x, weights, label, context)
         x, weights = thin(x, weights)
         n = weights.shape[0]
         if self.start == "random":
@@ -208,6 +213,15 @@ class Mixture(Family):
             responsibilities = assigned(rows, plus_plus(key, rows, weights, self.components))
         soft = responsibilities + SOFTNESS / self.components
         soft = weights[:, None] * soft / jnp.sum(soft, axis=1, keepdims=True)
+        return self._from_responsibilities(jax.random.fold_in(key, 1), x, soft, context)
+
+    def _initial_of_known(self, key: Array, x: Any, weights: Array, label: Array, context: Any) -> Params:
+        x, label, weights = thin_known(x, label, weights)
+        rows = standardised(_coordinates(x), weights)
+        parts, known = beside_known(key, rows, weights, label, self.components)
+        # Spread over all rows, so that a variance of few rows is not too small.
+        spread = weights @ parts / jnp.sum(weights)
+        soft = weights[:, None] * (parts + jnp.where(known, SPREAD * spread, SOFTNESS / self.components))
         return self._from_responsibilities(jax.random.fold_in(key, 1), x, soft, context)
 
     def _from_responsibilities(self, key: Array, x: Any, r: Float[Array, "n K"], context: Any) -> Params:

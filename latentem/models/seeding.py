@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 #: Seeding looks at this many rows at most, evenly spaced; a start needs no more.
 SEEDING_ROWS = 20_000
@@ -17,6 +17,20 @@ def thin(observations: Any, weights: Float[Array, " N"], limit: int = SEEDING_RO
     """At most `limit` evenly spaced rows and their weights."""
     stride = max(1, weights.shape[0] // limit)
     return jax.tree.map(lambda a: a[::stride], observations), weights[::stride]
+
+
+def thin_known(
+    observations: Any, label: Int[Array, " N"], weights: Float[Array, " N"], limit: int = SEEDING_ROWS
+) -> tuple[Any, Int[Array, " n"], Float[Array, " n"]]:
+    """At most `limit` rows, their labels and weights: half of them evenly spaced among the rows whose component is
+    known, half among the others."""
+    if weights.shape[0] <= limit:
+        return observations, label, weights
+    known = label >= 0
+    mass = known / jnp.maximum(jnp.sum(known), 1) + ~known / jnp.maximum(jnp.sum(~known), 1)
+    upto = jnp.cumsum(mass)
+    chosen = jnp.searchsorted(upto, upto[-1] * (jnp.arange(limit) + 0.5) / limit)
+    return jax.tree.map(lambda a: a[chosen], observations), label[chosen], weights[chosen]
 
 
 def standardised(columns: Float[Array, "N d"], weights: Float[Array, " N"]) -> Float[Array, "N d"]:
@@ -55,6 +69,36 @@ def plus_plus(key: Array, rows: Float[Array, "N d"], weights: Float[Array, " N"]
         return jnp.stack(seeds)
     _, others = jax.lax.scan(next_seed, nearest, jnp.stack(keys))
     return jnp.concatenate([first[None], others])
+
+
+def beside_known(
+    key: Array, rows: Float[Array, "N d"], weights: Float[Array, " N"], label: Int[Array, " N"], k: int
+) -> tuple[Float[Array, "N k"], Float[Array, " k"]]:
+    """(parts of the rows in k components, some of whose rows are known; which components are).
+
+    A component with known rows has these and no others. The others share the rest of the rows, by k-means++ seeds far
+    from each other and from the means of the known ones.
+
+    Args:
+        label: the component of each row, -1 where it is not known; one is known at least.
+    """
+    each = jax.nn.one_hot(label, k, dtype=rows.dtype)
+    size = weights @ each
+    known, free = size > 0, jnp.where(label < 0, weights, 0.0)
+    mean = (weights[:, None] * each).T @ rows / jnp.where(known, size, 1.0)[:, None]
+    distance = jnp.sum((rows[:, None] - mean) ** 2, axis=2)
+
+    def next_seed(nearest: Array, x: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        key, mean, known = x
+        mass = free * nearest
+        mass = jnp.where(jnp.sum(mass) > 0, mass, weights)
+        seed = jnp.where(known, mean, rows[jax.random.categorical(key, jnp.log(mass))])
+        return jnp.minimum(nearest, jnp.sum((rows - seed) ** 2, axis=1)), seed
+
+    nearest = jnp.min(jnp.where(known, distance, jnp.inf), axis=1)
+    _, seeds = jax.lax.scan(next_seed, nearest, (jax.random.split(key, k), mean, known))
+    rest = jnp.where((label < 0)[:, None] & ~known, assigned(rows, seeds), 0.0)
+    return jnp.where(known, each, rest), known
 
 
 def assigned(rows: Float[Array, "N d"], seeds: Float[Array, "k d"]) -> Float[Array, "N k"]:
