@@ -168,6 +168,27 @@ def test_figures(name: str) -> None:
             np.testing.assert_allclose(found, values, rtol=0, atol=case.atol, err_msg=f"{model} {param}")
 
 
+def test_fit_of_items_and_persons_with_missing_answers() -> None:
+    case = CASES["missing answers"]
+    fit = lem.fit(case.irt, table(case.data))
+    persons = fit.person_fit()
+    for name, figures in {
+        "infit": [0.665503681226402, 1.33392831742132],
+        "z_infit": [-1.09461244822407, 1.50831620837437],
+        "outfit": [0.439347306095391, 1.69916719260561],
+        "Zh": [0.99004599407782, -1.8353755851866],
+    }.items():
+        np.testing.assert_allclose(persons[name][:2], figures, rtol=1e-6)
+    q3, dependence = fit.residuals("Q3"), fit.residuals("LD")
+    np.testing.assert_allclose(q3[0, 1:4], [-0.126301352049207, -0.119099507148755, 0.00233125742090034], atol=1e-6)
+    np.testing.assert_allclose(dependence[0, 1:3], [-0.0433311733563401, -0.0467543763250823], atol=1e-6)
+    # The model is true; mirt's M2 of these data is 519.4, far out.
+    whole = fit.model_fit()
+    assert whole["df"] == 405 and whole["SRMSR"] == pytest.approx(0.0463887773788695, abs=1e-6)
+    assert whole["M2"] == pytest.approx(405, abs=3 * np.sqrt(2 * 405))
+    assert np.isnan(fit.item_fit()["S_X2"]).all()  # nobody answered all 30 items
+
+
 # --- item models against their formulas
 
 
