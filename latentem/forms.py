@@ -196,6 +196,12 @@ class SeparableForm(Form):
         one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), prepared.rows)
         parts = jax.tree.leaves(jax.eval_shape(self.separable.features, one, prepared.context))
         width = sum(part.shape[1] for part in parts)
+        if self.separable.e_step is not None:
+            params = jax.eval_shape(
+                self.model.space.constrain, jax.ShapeDtypeStruct((self.model.space.size,), "float32")
+            )
+            natural = jax.tree.leaves(jax.eval_shape(self.separable.natural, params, prepared.context))
+            return chunk_rows(8 * (width + 2 * sum(part.shape[0] for part in natural)))
         nodes = self.model.latent.nodes()
         return chunk_rows(8 * (width + (16 if nodes is None else len(nodes[1]))))
 
@@ -210,6 +216,9 @@ class SeparableForm(Form):
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
         features = self.separable.features(rows, context)
+        if self.separable.e_step is not None:
+            unweighted = jnp.zeros(jax.tree.leaves(features)[0].shape[0])
+            return self.separable.e_step(self.separable.natural(params, context), features, unweighted)[0]
         if self._hard:
             return jnp.max(self.log_joint(params, context, rows, features), axis=0)
         return self.likelihood(params, context, rows, features)[0]
@@ -237,6 +246,9 @@ class SeparableForm(Form):
 
         def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Any]:
             features = self.separable.features(rows, context)
+            if self.separable.e_step is not None:
+                evidence, sums = self.separable.e_step(self.separable.natural(params, context), features, w)
+                return jnp.sum(weighted(w, evidence)), sums
             if self._hard:
                 joint = self.log_joint(params, context, rows, features)
                 top, best = _largest(joint)

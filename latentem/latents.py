@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
 from typing import Any, Literal
 
 import jax
@@ -15,8 +13,12 @@ import numpy as np
 from jaxtyping import Array
 
 from latentem import posterior as posteriors
+from latentem import quadrature
 
 Cll = Callable[[Any], Array]
+
+#: Ways to integrate over a continuous latent value.
+METHODS = ("grid", "hermite", "adaptive", "sobol", "hessian")
 
 
 class Latent(ABC):
@@ -83,8 +85,8 @@ class Finite(_OnNodes):
 
 @dataclass(frozen=True)
 class Continuous(Latent):
-    """A continuous latent of dimension 1, 2 or 3 on a grid, of more by quasi-Monte-Carlo, or of any dimension where
-    log p(x, z) is quadratic in z.
+    """A continuous latent of dimension 1, 2 or 3 on a grid or on nodes around the mode of each observation, of more by
+    quasi-Monte-Carlo, or of any dimension where log p(x, z) is quadratic in z.
 
     The complete-data log-likelihood includes log p(z); `z` arrives as a scalar when `dim` is 1, else as (dim,).
 
@@ -92,8 +94,10 @@ class Continuous(Latent):
         dim: dimension of z.
         method: "grid", equally spaced nodes; "hermite", Gauss-Hermite nodes; "sobol", normal quantiles of a scrambled
             Sobol sequence (quasi-Monte-Carlo: the same nodes every time); "hessian", exact normal posterior from the
-            Hessian of a log-density that is quadratic in z (factor analysis).
-        size: nodes per dimension, 61 for "grid" and 31 for "hermite"; nodes in all, a power of two, 2048 for "sobol".
+            Hessian of a log-density that is quadratic in z (factor analysis); "adaptive", Gauss-Hermite nodes around
+            the mode of log p(x, z) for each observation, spread as its curvature there.
+        size: nodes per dimension, 61 for "grid", 31 for "hermite" and 9 for "adaptive"; nodes in all, a power of two,
+            2048 for "sobol".
         bounds: ends of the grid in each dimension, in units of z.
 
     Weights of the nodes are those of a standard normal, normalised to sum to one, divided by its density: a
@@ -102,16 +106,16 @@ class Continuous(Latent):
     """
 
     dim: int = 1
-    method: Literal["grid", "hermite", "sobol", "hessian"] = "grid"
+    method: Literal["grid", "hermite", "sobol", "hessian", "adaptive"] = "grid"
     size: int | None = None
     bounds: tuple[float, float] = (-6.0, 6.0)
 
     def __post_init__(self) -> None:
-        if self.method not in ("grid", "hermite", "sobol", "hessian"):
-            raise ValueError(f"Continuous(method={self.method!r}): expected 'grid', 'hermite', 'sobol' or 'hessian'")
+        if self.method not in METHODS:
+            raise ValueError(f"Continuous(method={self.method!r}): expected one of {', '.join(map(repr, METHODS))}")
         if not isinstance(self.dim, int) or self.dim < 1:
             raise ValueError(f"Continuous({self.dim!r}): expected a dimension >= 1")
-        if self.method in ("grid", "hermite") and self.dim > 3:
+        if self.method in ("grid", "hermite", "adaptive") and self.dim > 3:
             raise ValueError(
                 f"Continuous({self.dim}): product grids go up to 3 dimensions; use method='sobol', method='hessian' "
                 "where the log-density is quadratic in z, or lem.Given(posterior)"
@@ -124,19 +128,21 @@ class Continuous(Latent):
             raise ValueError(f"Continuous(bounds={self.bounds!r}): expected (low, high) with low < high")
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
-        if self.method == "hessian":
+        if self.method in ("hessian", "adaptive"):
             return None
         if self.method == "sobol":
-            return _sobol(self.dim, self.size or 2048)
-        return _grid(self.dim, self.method, self.size or (61 if self.method == "grid" else 31), self.bounds)
+            return quadrature.sobol(self.dim, self.size or 2048)
+        return quadrature.grid(self.dim, self.method, self.size or (61 if self.method == "grid" else 31), self.bounds)
 
     def example(self) -> np.ndarray:
         return np.zeros(()) if self.dim == 1 else np.zeros(self.dim)
 
     def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        if self.method == "adaptive":
+            return quadrature.adaptive(cll, self.dim, self.size or 9)
         grid = self.nodes()
         if grid is None:
-            return _quadratic_posterior(cll, self.dim)
+            return quadrature.laplace(cll, self.dim)
         # JAX remembers a NumPy constant by its identity: one that a float64 fit has seen cannot enter a float32 fit.
         nodes, log_weights = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in grid)
         return posteriors.Weighted.from_log_joint(nodes, jax.vmap(cll)(nodes) + log_weights)
@@ -198,49 +204,3 @@ class Chain(Latent):
 
     def example(self) -> np.ndarray:
         return np.zeros((), np.int32)
-
-
-@lru_cache(maxsize=32)
-def _grid(dim: int, method: str, size: int, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Product nodes (K, dim), or (K,) for one dimension, and log(weight / standard normal density) (K,)."""
-    if method == "grid":
-        points = np.linspace(*bounds, size)
-        log_density = -0.5 * points**2 - 0.5 * np.log(2 * np.pi)
-        log_weights = np.full(size, -np.log(np.sum(np.exp(log_density))))
-    else:
-        points, weights = np.polynomial.hermite_e.hermegauss(size)
-        log_density = -0.5 * points**2 - 0.5 * np.log(2 * np.pi)
-        log_weights = np.log(weights / weights.sum()) - log_density
-    if dim == 1:
-        return points, log_weights
-    return np.array(list(product(points, repeat=dim))), np.array([sum(w) for w in product(log_weights, repeat=dim)])
-
-
-@lru_cache(maxsize=32)
-def _sobol(dim: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Normal quantiles of a scrambled Sobol sequence (size, dim), and log(weight / density) (size,)."""
-    from scipy.stats import norm, qmc  # comes with JAX
-
-    points = norm.ppf(qmc.Sobol(dim, scramble=True, rng=0).random(size))
-    log_density = np.sum(norm.logpdf(points), axis=1)
-    return (points[:, 0] if dim == 1 else points), -np.log(size) - log_density
-
-
-def _quadratic_posterior(cll: Cll, dim: int) -> posteriors.Gaussian:
-    """Exact posterior where cll is quadratic in z: precision is minus its Hessian, mean one Newton step from zero."""
-
-    def vector_cll(z: Array) -> Array:
-        return cll(z[0] if dim == 1 else z)
-
-    zero = jnp.zeros(dim)
-    value, gradient = jax.value_and_grad(vector_cll)(zero)
-    precision = -jax.hessian(vector_cll)(zero)
-    factor = jnp.linalg.cholesky(0.5 * (precision + precision.T))
-    mean = jax.scipy.linalg.cho_solve((factor, True), gradient)
-    log_evidence = (
-        value + 0.5 * gradient @ mean + 0.5 * dim * jnp.log(2 * jnp.pi) - jnp.sum(jnp.log(jnp.diagonal(factor)))
-    )
-    covariance = jax.scipy.linalg.cho_solve((factor, True), jnp.eye(dim))
-    if dim == 1:
-        mean, covariance = mean[0], covariance[0, 0]
-    return posteriors.Gaussian(mean, covariance, log_evidence)

@@ -65,6 +65,9 @@ class Separable:
             logistic item are in ability: `features` and `natural` then return pairs (lead (n, L), rest (n, S)) and
             (lead (K, L), loadings (R, S)), log p = lead . lead[k] + basis[k] . (loadings @ rest), and the statistics
             that `maximize` gets are a pair of these shapes. S columns cost R products instead of K.
+        e_step: `(natural, features, weights (n,)) -> (log evidence (n,), expected features)` of n observations, where
+            the sum over the latent value factors into smaller ones (bifactor models): `features` and `natural` then
+            return any pytrees, and `maximize` gets one like `natural`.
     """
 
     features: Callable[[Any, Any], Float[Array, "n S"]]
@@ -75,6 +78,7 @@ class Separable:
     includes_prior: bool = False
     impossible: Callable[[Any, Any], Any] | None = None
     basis: Callable[[], np.ndarray] | None = None
+    e_step: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
 
     def log_joint(self, coefficients: Any, features: Any) -> Float[Array, "K n"]:
         """features . natural of n observations. They are the minor axis: everything elementwise and every reduction

@@ -23,6 +23,7 @@ from latentem.constraints import (
     pattern,
     positive,
     real,
+    repeated,
     simplex,
     tied,
     unit,
@@ -47,6 +48,7 @@ CASES: dict[str, Constraint] = {
     "correlation batch": correlation(2, batch=3),
     "fixed": fixed([[1.0, 2.5]]),
     "tied": tied([[np.nan] * 3, [np.nan, 0.2, np.nan], [np.nan] * 3], [[(0, 0), (2, 2)], [(1, 0), (1, 2)]]),
+    "repeated": repeated(simplex(3), [0, 1, 0, 2, 1]),
     "pattern": pattern([[False, True], [True, True]]),
 }
 PLAIN = {name: case for name, case in CASES.items() if case.size and "batch" not in name}

@@ -5,6 +5,7 @@ from latentem.constraints.elementwise import interval, positive, real, unit
 from latentem.constraints.fixed import fixed
 from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.pattern import pattern
+from latentem.constraints.repeated import repeated
 from latentem.constraints.space import ParameterSpace
 from latentem.constraints.stochastic import stochastic
 from latentem.constraints.tied import Tied, tied
@@ -22,6 +23,7 @@ __all__ = [
     "pattern",
     "positive",
     "real",
+    "repeated",
     "simplex",
     "stochastic",
     "tied",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 from scipy import integrate, stats
+from scipy.optimize import minimize_scalar
 
 import latentem as lem
 
@@ -74,6 +75,39 @@ def test_a_density_without_closed_form_is_integrated_as_by_brute_force() -> None
             assert value == pytest.approx(np.log(integrate.quad(integrand, -10, 10, epsabs=1e-13)[0]), abs=2e-8)
 
 
+def counts(params: Any, x: Any, z: Any) -> Any:
+    return norm.logpdf(z) + x * (z + params["level"]) - jnp.exp(z + params["level"])
+
+
+def test_adaptive_nodes_follow_each_observation() -> None:
+    # Posteriors as narrow as 1 / sqrt(x), and far out: no fixed grid has nodes there.
+    x = np.array([0.0, 3.0, 400.0, 20000.0])
+    ours = evidence(lem.Model(counts, lem.Continuous(1, "adaptive", size=15), {"level": lem.real()}), x, {"level": 3.0})
+    for count, value in zip(x, ours, strict=True):
+
+        def log_p(z: float, count: float = count) -> float:
+            return float(stats.norm.logpdf(z) + count * (z + 3) - np.exp(z + 3))
+
+        peak = minimize_scalar(lambda z: -log_p(z), bounds=(-20, 20), options={"xatol": 1e-10}).x
+        ends = peak + np.array([-12, 12]) / np.sqrt(1 + count)
+        exact, _ = integrate.quad(lambda z, p=peak: np.exp(log_p(z) - log_p(p)), *ends, epsabs=1e-13)
+        assert value == pytest.approx(np.log(exact) + log_p(peak), abs=1e-6)
+
+
+def test_adaptive_nodes_are_exact_for_a_normal_posterior_of_any_shape() -> None:
+    def quadratic(params: Any, x: Any, z: Any) -> Any:
+        return -0.5 * z @ z + jnp.sum(
+            norm.logpdf(x, jnp.array([[2.0, 1.0], [0.3, -1.0], [1.0, 1.0]]) @ z, params["sd"])
+        )
+
+    x = np.array([[1.0, -2.0, 5.0], [30.0, 0.0, 2.0]])
+    adaptive, exact = (
+        evidence(lem.Model(quadratic, lem.Continuous(2, method), {"sd": lem.positive()}), x, {"sd": 0.2})
+        for method in ("adaptive", "hessian")
+    )
+    np.testing.assert_allclose(adaptive, exact, rtol=1e-10)
+
+
 @pytest.mark.parametrize("method", ["grid", "hermite"])
 def test_weights_of_a_standard_normal_add_to_one(method: Any) -> None:
     for dim in (1, 2):
@@ -110,7 +144,7 @@ def test_one_grid_serves_fits_of_both_precisions(compress: bool) -> None:
         (lambda: lem.Finite(2.5), "Finite"),  # type: ignore[arg-type]
         (lambda: lem.Continuous(0), "expected a dimension >= 1"),
         (lambda: lem.Continuous(4), "up to 3 dimensions"),
-        (lambda: lem.Continuous(1, "adaptive"), "expected 'grid', 'hermite', 'sobol' or 'hessian'"),  # type: ignore[arg-type]
+        (lambda: lem.Continuous(1, "simpson"), "expected one of 'grid', 'hermite', 'adaptive'"),  # type: ignore[arg-type]
         (lambda: lem.Continuous(1, size=1), "at least 2 nodes"),
         (lambda: lem.Continuous(1, bounds=(3.0, 3.0)), "low < high"),
     ],

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.models.irt.histogram import Standardised
 
 Params = dict[str, Any]
 
@@ -34,33 +35,39 @@ class Ability:
 
     Args:
         dimensions: D.
-        groups: G; the first one is the reference: mean 0, variance 1 unless `variance` is free in all of them.
-        mean: the other groups have means of their own.
-        variance: the other groups have variances of their own; with one group, its variance is free.
+        groups: G, the reference first.
+        means: of how many groups the mean is free, the last ones; it is 0 in the others.
+        variances: of how many groups the variance is free, the last ones; it is 1 in the others.
         correlated: abilities correlate.
         covariates: number of covariates that the mean depends on linearly; the residual variance is that above.
         histogram: the weights of the nodes themselves are free (Bock and Aitkin 1981).
+        nodes: of a histogram whose mean is 0 and variance 1; empty where known items fix its scale.
+        exact: densities are normal over all abilities, not only over the nodes.
     """
 
     dimensions: int = 1
     groups: int = 1
-    mean: bool = False
-    variance: bool = False
+    means: int = 0
+    variances: int = 0
     correlated: bool = False
     covariates: int = 0
     histogram: bool = False
+    nodes: tuple[float, ...] = ()
+    exact: bool = False
 
     def constraints(self, nodes: int) -> Params:
         """Constraints of the free params; empty for a standard normal ability."""
-        d, others = self.dimensions, self.groups - 1
+        d = self.dimensions
         tail = () if d == 1 else (d,)
+        lead = (lambda free: ()) if self.groups == 1 else (lambda free: (free,))
         tree: Params = {}
         if self.histogram:
-            return {"weights": lem.simplex(nodes).batched(self.groups)}
-        if self.mean and others:
-            tree["mean"] = lem.real((others, *tail))
-        if self.variance:
-            tree["variance"] = lem.positive((others, *tail) if others else tail)
+            weights = Standardised(self.nodes) if self.nodes else lem.simplex(nodes)
+            return {"weights": weights.batched(self.groups)}
+        if self.means:
+            tree["mean"] = lem.real((*lead(self.means), *tail))
+        if self.variances:
+            tree["variance"] = lem.positive((*lead(self.variances), *tail))
         if self.correlated:
             tree["correlation"] = lem.correlation(d)
         if self.covariates:
@@ -82,15 +89,14 @@ class Ability:
 
     def moments(self, params: Params) -> tuple[Float[Array, "G D"], Float[Array, "G D D"]]:
         """(means, covariance matrices) of the groups; of the residual where there are covariates."""
-        d, others = self.dimensions, self.groups - 1
+        d = self.dimensions
         dtype = jnp.result_type(*jax.tree.leaves(params)) if params else jnp.result_type(float)
         mean = jnp.zeros((self.groups, d), dtype)
         variance = jnp.ones((self.groups, d), dtype)
         if "mean" in params:
-            mean = mean.at[1:].set(params["mean"].reshape(others, d))
+            mean = mean.at[self.groups - self.means :].set(params["mean"].reshape(self.means, d))
         if "variance" in params:
-            free = params["variance"].reshape(-1, d)
-            variance = free if not others else variance.at[1:].set(free)
+            variance = variance.at[self.groups - self.variances :].set(params["variance"].reshape(self.variances, d))
         scale = jnp.sqrt(variance)
         correlation = params.get("correlation", jnp.eye(d, dtype=dtype))
         return mean, scale[:, :, None] * correlation * scale[:, None, :]
@@ -154,6 +160,9 @@ class Ability:
         return -0.5 * jnp.einsum("kgd,gde,kge->kg", away, precision, away)
 
     def _total(self, params: Params, nodes: Grid) -> Float[Array, " G"]:
+        if self.exact:
+            _, covariance = self.moments(params)
+            return 0.5 * (_inverse(covariance)[1] + self.dimensions * jnp.log(2 * jnp.pi))
         density = self._density(params, nodes)
         return jax.nn.logsumexp(density + jnp.asarray(nodes.log_weights, density.dtype)[:, None], axis=0)
 
@@ -162,6 +171,8 @@ class Ability:
         if not params:
             return params
         if self.histogram:
+            if self.nodes:
+                return {"weights": jax.vmap(Standardised(self.nodes).maximize)(expected.T)}
             return {"weights": (expected / jnp.sum(expected, axis=0)).T}
         space = lem.ParameterSpace.of(self.constraints(len(nodes.values)))
 

@@ -76,6 +76,7 @@ class Block:
         shared: names of params that all items of the block have in common; they have no axis over items.
         fixed: {name: values with that leading axis}.
         prior: (name, prior of one item) pairs.
+        equal: (name, number of its value for every item) pairs of params that some items have in common.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Block:
     shared: frozenset[str] = frozenset()
     fixed: tuple[tuple[str, Any], ...] = ()
     prior: tuple[tuple[str, Any], ...] = ()
+    equal: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @cached_property
     def _one(self) -> Params:
@@ -101,11 +103,14 @@ class Block:
 
     def constraints(self) -> Params:
         """Constraints of all items."""
-        free = {
-            name: constraint if name in self.shared else constraint.batched(len(self.items))
-            for name, constraint in self._one.items()
-        }
-        return {**free, **dict(self.fixed)}
+        equal = dict(self.equal)
+
+        def of_items(name: str, constraint: Any) -> Any:
+            if name in equal:
+                return lem.repeated(constraint, equal[name])
+            return constraint if name in self.shared else constraint.batched(len(self.items))
+
+        return {**{name: of_items(name, c) for name, c in self._one.items()}, **dict(self.fixed)}
 
     def _axes(self, params: Params) -> Params:
         return {name: None if name in self.shared else 0 for name in params}
@@ -173,7 +178,7 @@ class Block:
         free = {name: params[name] for name in self._one}
         if not free:
             return params
-        if self.shared & set(self._one):
+        if self.equal or self.shared & set(self._one):
             space = lem.ParameterSpace.of({k: v for k, v in self.constraints().items() if k in free})
 
             def whole(u: Float[Array, " P"]) -> Float[Array, ""]:
@@ -205,6 +210,8 @@ class Block:
             if name in params:
                 density = getattr(prior, "log_prob", prior)
                 value = params[name]
+                if name in dict(self.equal):  # a value that items have in common counts once
+                    value = value[np.unique(dict(self.equal)[name], return_index=True)[1].astype(np.int32)]
                 total = total + (density(value) if name in self.shared else jnp.sum(jax.vmap(density)(value)))
         return total
 
@@ -224,6 +231,9 @@ class Block:
                 tree[name] = jnp.asarray(held.value, weights.dtype)
                 continue
             value = jnp.mean(value, axis=0) if name in self.shared else value
+            if name in dict(self.equal):
+                which = np.array(dict(self.equal)[name], np.int32)
+                value = jnp.stack([jnp.mean(value[which == i], axis=0) for i in range(max(which) + 1)])[which]
             if name in self.own:
                 axis = 0 if name in self.shared else 1
                 value = jnp.repeat(jnp.expand_dims(value, axis), self.groups, axis=axis)

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from latentem.chunks import chunked_map
 from latentem.models.irt import persons
+from latentem.models.irt.bifactor import Bifactor
 from latentem.models.irt.information import of_answered, of_items
 from latentem.models.irt.sum_scores import eap_of_sums
 from latentem.newton import newton_ascent
@@ -41,6 +42,8 @@ def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.
         raise ValueError("method='plausible' draws at random: pass key=jax.random.key(0), or another key")
     if method == "plausible" and draws < 1:
         raise ValueError(f"draws={draws!r}: expected a positive number")
+    if irt.specific is not None and method != "eap":
+        raise ValueError(f"method={method!r}: a bifactor model is scored by 'eap'")
     rows = fit._read(x).observations
     with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, fit.params)
@@ -50,7 +53,9 @@ def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.
         rows = jax.tree.map(jnp.asarray, rows)
         if method == "plausible":
             return {"theta": persons.squeezed(irt, _plausible(irt, draws, params, rows, key))}
-        if method == "eap":
+        if method == "eap" and irt.specific is not None:
+            theta, errors = _bifactor_eap(irt, params, rows)
+        elif method == "eap":
             theta, covariance = _eap(irt, params, rows)
             errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         else:
@@ -65,6 +70,12 @@ def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.
 def _eap(irt: Any, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D D"]]:
     n = rows["answers"].shape[0]
     return chunked_map(lambda part: _moments(irt, _posterior(irt, params, part)), rows, n, persons.chunk(irt))
+
+
+@partial(jax.jit, static_argnums=0)
+def _bifactor_eap(irt: Any, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
+    whole, n = Bifactor(irt), rows["answers"].shape[0]
+    return chunked_map(lambda part: whole.abilities(params, part), rows, n, whole.chunk())
 
 
 def _posterior(irt: Any, params: Any, rows: Any) -> Float[Array, "n K"]:

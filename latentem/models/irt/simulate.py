@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from latentem.models.irt import persons
 
@@ -51,6 +51,41 @@ def _answers(irt: Any, params: Any, rows: Any, key: Array) -> Array:
         mean, covariance = persons.priors(irt, params, rows)
         normal = jax.random.normal(of_ability, mean.shape, mean.dtype)
         theta = mean + jnp.einsum("nde,ne->nd", jnp.linalg.cholesky(covariance), normal)
-    return jax.vmap(lambda t, g, k: irt.answer(params, t, g, k))(
+    return jax.vmap(lambda t, g, k: _answer(irt, params, t, g, k))(
         theta, persons.group_of(rows), jax.random.split(of_answers, n)
     )
+
+
+def one_person(irt: Any, params: Any, key: Array) -> dict[str, Any]:
+    """Group and answers of one person; every group is as probable.
+
+    Raises:
+        ValueError: for latent regression, whose persons have covariates.
+    """
+    if irt.covariates:
+        raise ValueError("simulation of a latent regression needs the persons' covariates")
+    draw, answer, which = jax.random.split(key, 3)
+    row: dict[str, Any] = {}
+    group: Any = 0
+    if irt.ability.groups > 1:
+        group = jax.random.randint(which, (), 0, irt.ability.groups)
+        row["group"] = group
+    if irt.histogram:
+        node = jax.random.categorical(draw, jnp.log(params["ability"]["weights"][group]))
+        theta = jnp.asarray(irt.grid.values)[node]
+    else:
+        mean, covariance = irt.ability.moments(params.get("ability", {}))
+        theta = jax.random.multivariate_normal(draw, mean[group], covariance[group])
+    row["answers"] = _answer(irt, params, theta, group, answer)
+    return row
+
+
+def _answer(irt: Any, params: Any, theta: Float[Array, " D"], group: Any, key: Array) -> Int[Array, " J"]:
+    """Codes drawn at one ability."""
+    answers = jnp.zeros(len(irt.seen.names), jnp.int8)
+    for block, own in zip(irt.blocks, jax.random.split(key, len(irt.blocks)), strict=True):
+        table = block.log_probabilities(params[block.name], theta[None])[0]
+        table = table[group] if block.own else table[0]
+        drawn = jax.random.categorical(own, table, axis=-1).astype(jnp.int8)
+        answers = answers.at[np.asarray(block.items)].set(drawn)
+    return answers

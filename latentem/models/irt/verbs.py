@@ -9,7 +9,7 @@ import numpy as np
 
 from latentem.models.irt import check_grid as grids
 from latentem.models.irt import dif as functioning
-from latentem.models.irt import information, parameters, sum_scores
+from latentem.models.irt import information, parameters, rotation, sum_scores
 from latentem.models.irt import item_fit as of_items
 from latentem.models.irt import link as linking
 from latentem.models.irt import model_fit as of_model
@@ -17,6 +17,7 @@ from latentem.models.irt import person_fit as fit_of_persons
 from latentem.models.irt import residuals as of_pairs
 from latentem.models.irt import scores as of_persons
 from latentem.models.irt import simulate as simulation
+from latentem.models.irt.rotation import Rotation
 
 
 class Verbs:
@@ -35,6 +36,7 @@ class Verbs:
         "link",
         "simulate",
         "check_grid",
+        "rotate",
         "dif",
         "item_fit",
         "model_fit",
@@ -222,6 +224,24 @@ class Verbs:
             ValueError: for a histogram, whose params are the weights of the nodes.
         """
         return grids.check_grid(fit)
+
+    def rotate(self, fit: Any, method: str = "oblimin") -> Rotation:
+        """Abilities of an exploratory fit turned to simple structure. The fit stays as it is: all turns are equally
+        likely.
+
+        Args:
+            fit: of `lem.IRT(..., dimensions=D)`.
+            method: "oblimin" and "quartimin" (abilities correlate), "varimax" and "quartimax" (they do not).
+
+        Returns:
+            `Rotation(method, loadings, slopes, correlation, communality, turn)`; rotated scores are
+            `fit.scores()["theta"] @ turn`.
+
+        Raises:
+            ValueError: a fit that is not exploratory, another method.
+            ImportError: without statsmodels, which minimises the criterion (extra `irt`).
+        """
+        return rotation.rotate(fit, method)
 
     # --- groups
 
