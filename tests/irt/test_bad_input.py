@@ -177,7 +177,7 @@ def test_weights(weights: Any, told: str) -> None:
         ({"free_items": ("q9",), "group": "g"}, "free_items names item 'q9': expected one of q0, q1, q2, q3"),
         ({"invariance": "strict"}, "invariance='strict': expected one of 'configural', 'metric', 'scalar'"),
         ({"variance": "none"}, "variance='none': expected 'fixed' or 'free'"),
-        ({"nodes": 1}, "Continuous(size=1): expected at least 2 nodes per dimension"),
+        ({"nodes": 1}, "expected at least 2"),
         ({"bounds": (6, -6)}, "Continuous(bounds=(6, -6)): expected (low, high) with low < high"),
         ({"quadrature": "simpson"}, "'simpson'"),
     ],
