@@ -148,27 +148,31 @@ class SQUAREM(Method):
             usable = jnp.all(jnp.isfinite(proposal)) & em.contains(proposal) & (length > 1.0) & ~ended
             return jnp.where(usable, proposal, twice), usable, length, ended
 
-        def proceed(walk: tuple[Array, Array, Vector, Vector, Vector]) -> Array:
+        def proceed(walk: tuple[Array, Array, Vector, Vector, Vector, Any]) -> Array:
             return walk[1]
 
-        def evaluate(walk: tuple[Array, Array, Vector, Vector, Vector]) -> tuple[Array, Array, Vector, Vector, Vector]:
-            stage, _, point, images, objectives = walk
+        def evaluate(
+            walk: tuple[Array, Array, Vector, Vector, Vector, Any],
+        ) -> tuple[Array, Array, Vector, Vector, Vector, Any]:
+            stage, _, point, images, objectives, _ = walk
             image, objective = em.update(point)
             images, objectives = images.at[stage].set(image), objectives.at[stage].set(objective)
             good, short = judge(images, objectives)
-            tried, _, _, ended = extrapolate(images[0], images[1])
+            tried, usable, length, ended = extrapolate(images[0], images[1])
             more = jnp.where(stage == 0, good & ~short, (stage == 1) & ~ended)
-            return stage + 1, more, jnp.where(stage == 0, image, tried), images, objectives
+            seen = (good, short, tried, usable, length, ended)
+            return stage + 1, more, jnp.where(stage == 0, image, tried), images, objectives, seen
 
-        # One loop of up to three steps, and not three calls: the EM map, which is most of a fit, compiles once.
-        zero = jnp.zeros((), jnp.int32)
+        # One loop of up to three steps, and not three calls: the EM map, which is most of a fit, compiles once. What
+        # was seen last holds of the whole walk: the first two images do not change after the steps that made them.
+        zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
         empty = jnp.zeros((3, *state.theta.shape), state.theta.dtype)
-        walk = (zero, zero == 0, state.theta, empty, jnp.full((3,), -jnp.inf, state.theta.dtype))
-        count, _, _, images, objectives = lax.while_loop(proceed, evaluate, walk)
+        unseen = (no, no, state.theta, no, state.longest, no)
+        walk = (zero, ~no, state.theta, empty, jnp.full((3,), -jnp.inf, state.theta.dtype), unseen)
+        count, _, _, images, objectives, seen = lax.while_loop(proceed, evaluate, walk)
         once, twice, new = images
         at_start, at_once, at_tried = objectives
-        good, short = judge(images, objectives)
-        tried, usable, length, ended = extrapolate(once, twice)
+        good, short, tried, usable, length, ended = seen
         new, at_tried = jnp.where(ended, twice, new), jnp.where(ended, at_once, at_tried)
         sound = jnp.isfinite(at_tried) & jnp.all(jnp.isfinite(new))
         kept = sound | ~usable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array, Float
 
-from latentem.newton import newton_ascent
+from latentem.newton import NewtonState, newton_ascent
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,14 @@ class Newton:
 
     def __call__(self, q: Callable[[Array], Array], u: Float[Array, " P"]) -> Float[Array, " P"]:
         """Maximise `q` from `u`."""
+        return self.ascend(q, u).u
+
+    def ascend(self, q: Callable[[Array], Array], u: Float[Array, " P"]) -> NewtonState:
+        """The same, with what is known of the way there."""
 
         def slopes(v: Float[Array, " P"]) -> tuple[Array, Array]:
             gradient = jax.grad(q)
             hessian, at_v = jax.jacfwd(lambda t: (gradient(t),) * 2, has_aux=True)(v)
             return at_v, hessian
 
-        return newton_ascent(q, slopes, u, iterations=self.steps, tolerance=self.tolerance, halvings=20).u
+        return newton_ascent(q, slopes, u, iterations=self.steps, tolerance=self.tolerance, halvings=20)

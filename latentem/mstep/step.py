@@ -76,8 +76,12 @@ def maximize(form: Form, m_step: MStep, expected: Any, params: Any, prepared: Pr
 
     u = space.unconstrain(params)
     # A slope that is not finite shows no way up, and standing still for it would pass for convergence.
-    lost = ~jnp.all(jnp.isfinite(jax.grad(q)(u)))
-    return space.with_fixed(space.constrain(jnp.where(lost, jnp.nan, m_step(q, u))))
+    if isinstance(m_step, Newton):
+        end = m_step.ascend(q, u)
+        new, lost = end.u, end.lost
+    else:
+        new, lost = m_step(q, u), ~jnp.all(jnp.isfinite(jax.grad(q)(u)))
+    return space.with_fixed(space.constrain(jnp.where(lost, jnp.nan, new)))
 
 
 def em_iteration(form: Form, m_step: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
