@@ -7,7 +7,7 @@ derivative of that score along both arguments, one forward-mode pass through the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,15 +57,52 @@ def hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:
 
 def score_and_hessian(form: Form, prepared: Prepared, u: Vector) -> tuple[Vector, Float[Array, "P P"]]:
     """(gradient, Hessian) of the objective in u; with few parameters both come out of one pass."""
+    here = expansion(form, prepared, u)
+    return here.gradient, here.hessian
+
+
+class Expansion(NamedTuple):
+    """The objective to second order in u.
+
+    Args:
+        params: those at u.
+        log_likelihood, log_prior: what the objective is the sum of.
+        gradient: (P,).
+        hessian: (P, P).
+    """
+
+    params: Any
+    log_likelihood: Float[Array, ""]
+    log_prior: Float[Array, ""]
+    gradient: Vector
+    hessian: Float[Array, "P P"]
+
+    @property
+    def value(self) -> Float[Array, ""]:
+        """The objective."""
+        return self.log_likelihood + self.log_prior
+
+
+def expansion(form: Form, prepared: Prepared, u: Vector) -> Expansion:
+    """Value, gradient and Hessian of the objective at u; with few parameters all come out of one pass."""
+    space = form.model.space
+
+    def at(v: Vector) -> tuple[Vector, tuple[Array, Array, Vector]]:
+        log_likelihood, completed = form.expect(space.constrain(v), prepared)
+        gradient = jax.grad(lambda t: form.q(space.constrain(t), completed, prepared))(v)
+        log_prior, of_prior = jax.value_and_grad(lambda t: form.model.log_prior(space.constrain(t)))(v)
+        gradient = gradient + of_prior
+        return gradient, (log_likelihood, log_prior, gradient)
+
+    params = space.with_fixed(space.constrain(u))
     if u.shape[0] > BLOCK:
-        return score(form, prepared, u), hessian(form, prepared, u)
+        return Expansion(params, *at(u)[1], hessian(form, prepared, u))
+    raw, (log_likelihood, log_prior, gradient) = jax.jacfwd(at, has_aux=True)(u)
+    return Expansion(params, log_likelihood, log_prior, gradient, 0.5 * (raw + raw.T))
 
-    def twice(v: Vector) -> tuple[Vector, Vector]:
-        gradient = score(form, prepared, v)
-        return gradient, gradient
 
-    raw, gradient = jax.jacfwd(twice, has_aux=True)(u)
-    return gradient, 0.5 * (raw + raw.T)
+compiled_expansion = jax.jit(expansion, static_argnums=0)
+"""`expansion`, compiled: Newton after EM and standard errors share the program."""
 
 
 def complete_hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:

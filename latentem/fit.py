@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import flatten_util
 
 from latentem import data as door
 from latentem import restarts
 from latentem.accelerate import SQUAREM, Method
 from latentem.annealing import Annealing, anneal
 from latentem.compiled import make_room
+from latentem.constraints import ParameterSpace
 from latentem.declaration import check_declaration, check_quadratic, declare
 from latentem.em import evaluate, row_log_prob
 from latentem.forms import Form, Prepared
@@ -37,7 +36,6 @@ from latentem.loop import (
 from latentem.model import Model
 from latentem.mstep import resolve
 from latentem.online import fit_online, read_batches
-from latentem.polish import Polished
 from latentem.polish import polish as polish_params
 from latentem.prepare import Problem, prepare
 from latentem.progress import Progress
@@ -160,7 +158,7 @@ def fit(
         params = initial_params(problem, initial, key, starts, dtype)
         if annealing is not None:
             params = anneal(problem.form, resolve(m_step, problem.form), annealing, params, problem.prepared)
-        check_quadratic(declared, jax.tree.map(lambda a: a[0], params), problem.distinct)
+        check_quadratic(declared, _first(params), problem.distinct)
         with Progress(progress).of(declared.name) as line:
             try:
                 outcome, objectives = _maximize(problem, params, options, line, callback)
@@ -176,14 +174,15 @@ def fit(
             careful = problem.form.careful()
             if outcome.status is Status.non_finite and careful is not None:
                 problem = replace(problem, form=careful)
-                start = jax.tree.map(lambda a: jnp.asarray(a)[None], outcome.params)
+                start = jax.tree.map(lambda a: np.asarray(a)[None], outcome.params)
                 later, _ = _maximize(problem, start, options, line, callback)
                 outcome = _after(outcome, later, "numbers underflowed; the fit went on in logarithms")
             problem, outcome = _revalidated(problem, params, outcome, declared, read, options, line, callback)
-        log_likelihood, log_prior = (float(a) for a in evaluate(problem.form, outcome.params, problem.prepared))
+        values = outcome.values or evaluate(problem.form, outcome.params, problem.prepared)
+        log_likelihood, log_prior = (float(a) for a in values)
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
         status = outcome.status
-        if status is Status.converged and any(np.any(a) for a in jax.tree.leaves(declared.space.boundary(final))):
+        if status is Status.converged and np.asarray(declared.space.locate(final)[1]).any():
             status = Status.boundary
     return Fit(
         params=final,
@@ -234,17 +233,18 @@ def _maximize(
     form, prepared = problem.form, problem.prepared
     setup = Start(form, resolve(options.m_step, form), options.method)
     affordable = _polish_is_affordable(form, prepared) if options.polish is None else options.polish
+    affordable = affordable and form.model.space.size > 0
     stop = Stopping(
-        jnp.asarray(options.tolerance, options.dtype),
-        jnp.asarray(options.step_tolerance, options.dtype),
-        jnp.asarray(0),
+        np.asarray(options.tolerance, options.dtype),
+        np.asarray(options.step_tolerance, options.dtype),
+        np.asarray(0, np.int32),
     )
     run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
     if not np.any(np.isfinite(run.objectives)):
-        raise NoStart(_where_impossible(form, jax.tree.map(lambda a: a[0], params), prepared))
+        raise NoStart(_where_impossible(form, _first(params), prepared))
     best, reason, notes = restarts.choose(
         run.objectives,
-        lambda s: restarts.spurious(form, prepared, run.unravel(run.state.safe[s])),
+        lambda s: restarts.spurious(form, prepared, run.params(s)),
         options.exclude_degenerate,
     )
     outcome = replace(Outcome.of(run, best), notes=notes)
@@ -292,7 +292,7 @@ def _revalidated(
         note = "anchors lost digits at the params reached; " + (
             "new ones were chosen there" if problem.compression.verdict else "the fit went on uncompressed"
         )
-        start = jax.tree.map(lambda a: jnp.asarray(a)[None], outcome.params)
+        start = jax.tree.map(lambda a: np.asarray(a)[None], outcome.params)
         if not np.isfinite(evaluate(problem.form, outcome.params, problem.prepared)[0]):
             start = params
         later, _ = _maximize(problem, start, options, line, callback)
@@ -326,10 +326,14 @@ class Run:
     """What the loop over chunks left, one entry per start."""
 
     state: LoopState
-    unravel: Callable[[Any], Any]
+    space: ParameterSpace
     objectives: np.ndarray
     traces: list[np.ndarray]
     interrupted: bool
+
+    def params(self, start: int) -> Any:
+        """The params that a start reached."""
+        return restarts.unravel(self.space, np.asarray(self.state.safe)[start])
 
 
 def _run(
@@ -341,8 +345,8 @@ def _run(
     progress: Progress,
     callback: Any,
 ) -> Run:
-    example = jax.tree.map(lambda a: a[0], params)
-    _, unravel = flatten_util.ravel_pytree(example)
+    # What is looked at between chunks is NumPy: each operation on a device array would compile a program of its own.
+    example, space = _first(params), setup.form.model.space
     state = begin(setup, params)
     work = max(prepared.weights.shape[0], setup.form.cells(prepared) // 16)
     cells = work * max(1, setup.form.model.space.size) * state.outcome.shape[0]
@@ -353,7 +357,7 @@ def _run(
         while done < limit:
             chunk = min(chunk, most, limit - done)
             before = time.perf_counter()
-            state = advance(setup, state, example, prepared, stop._replace(iterations=jnp.asarray(chunk)))
+            state = advance(setup, state, example, prepared, stop._replace(iterations=np.asarray(chunk, np.int32)))
             outcomes = np.asarray(state.outcome)
             traces.append(np.asarray(state.trace)[:, :chunk])
             done = int(np.max(np.asarray(state.iterations)))
@@ -361,10 +365,10 @@ def _run(
             objectives = np.asarray(state.objective)
             if len(outcomes) > 1 and 0 < running < len(outcomes):
                 given_up = restarts.losers(outcomes, objectives, traces[-1])
-                state = state._replace(outcome=jnp.where(jnp.asarray(given_up), STOPPED, state.outcome))
+                state = state._replace(outcome=np.where(given_up, np.int32(STOPPED), outcomes))
                 running -= int(np.sum(given_up))
             progress.show(done, float(np.nanmax(objectives)), running)
-            if callback is not None and callback(_snapshot(state, unravel, done, running)):
+            if callback is not None and callback(_snapshot(state, space, done, running)):
                 interrupted = True
                 break
             if running == 0:
@@ -375,13 +379,18 @@ def _run(
                 chunk = int(np.clip(0.3 / elapsed * chunk, 1, most))
     except KeyboardInterrupt:
         interrupted = True
-    return Run(state, unravel, np.asarray(state.objective, dtype=np.float64), traces, interrupted)
+    return Run(state, space, np.asarray(state.objective, dtype=np.float64), traces, interrupted)
 
 
-def _snapshot(state: LoopState, unravel: Callable[[Any], Any], done: int, running: int) -> Snapshot:
+def _first(params: Any) -> Any:
+    """Params of the first start, NumPy arrays."""
+    return jax.tree.map(lambda a: np.asarray(a)[0], params)
+
+
+def _snapshot(state: LoopState, space: ParameterSpace, done: int, running: int) -> Snapshot:
     objectives = np.asarray(state.objective)
     best = int(np.nanargmax(objectives))
-    params = jax.tree.map(np.asarray, unravel(state.safe[best]))
+    params = restarts.unravel(space, np.asarray(state.safe)[best])
     return Snapshot(done, float(objectives[best]), params, running)
 
 
@@ -397,11 +406,14 @@ class Outcome:
     gradient: float | None = None
     notes: tuple[str, ...] = ()
     ends: restarts.Ends | None = None
+    #: (log-likelihood, log prior) at the params, where they are known.
+    values: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, run: Run, best: int) -> Outcome:
         """The outcome of start `best`."""
-        code = int(run.state.outcome[best])
+        state = jax.tree.map(np.asarray, run.state)
+        code = int(state.outcome[best])
         status = {
             RUNNING: Status.interrupted if run.interrupted else Status.max_iterations,
             CONVERGED: Status.converged,
@@ -411,12 +423,12 @@ class Outcome:
         }[code]
         trace = np.concatenate([t[best] for t in run.traces]) if run.traces else np.zeros(0)
         return cls(
-            run.unravel(run.state.safe[best]),
+            run.params(best),
             status,
-            int(run.state.iterations[best]),
-            int(run.state.evaluations[best]),
+            int(state.iterations[best]),
+            int(state.evaluations[best]),
             trace[~np.isnan(trace)],
-            ends=restarts.Ends(np.asarray(run.state.safe), np.asarray(run.state.outcome)),
+            ends=restarts.Ends(np.asarray(state.safe), np.asarray(state.outcome)),
         )
 
 
@@ -428,7 +440,7 @@ def _polish_is_affordable(form: Form, prepared: Prepared) -> bool:
 
 
 def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
-    result: Polished = jax.tree.map(np.asarray, polish_params(form, outcome.params, prepared))
+    result = polish_params(form, outcome.params, prepared)
     if not np.isfinite(result.objective):
         return outcome
     status = outcome.status
@@ -439,17 +451,18 @@ def _polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
         if result.objective - outcome.trace[-1] > KINK * (1 + abs(result.objective)):
             status = Status.max_iterations
         else:
-            told = f"EM converged and Newton finds no way up, yet the gradient is {float(result.gradient):.1e}"
+            told = f"EM converged and Newton finds no way up, yet the gradient is {result.gradient:.1e}"
             notes = (*notes, f"{told}: log p has a kink there, or the params are at an edge")
     return replace(
         outcome,
         params=result.params,
         status=status,
-        iterations=outcome.iterations + int(result.iterations),
-        evaluations=outcome.evaluations + int(result.evaluations),
+        iterations=outcome.iterations + result.iterations,
+        evaluations=outcome.evaluations + result.evaluations,
         trace=np.append(outcome.trace, result.objective),
-        gradient=float(result.gradient),
+        gradient=result.gradient,
         notes=notes,
+        values=(result.log_likelihood, result.log_prior),
     )
 
 

@@ -41,49 +41,57 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
     first = None
     if given is not None:
         checked = space.check(given)
-        first = jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype)[None], checked)
+        first = jax.tree.map(lambda a: np.asarray(a, dtype=dtype)[None], checked)
         if starts == 1:
             return first
     if key is None and space.size > 0 and not (model.start is not None and starts == 1):
         raise ValueError(
             f"{model.name} starts at random: pass key=jax.random.key(0), or initial= with one start and starts=1"
         )
-    if key is None:
-        key = jax.random.key(0)  # nothing is random where no parameter is free
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+    if key is not None and not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
-    keys = jax.random.split(key, starts)
     if model.initial is not None or model.start is not None:
         observations, weights, known = problem.distinct, problem.distinct_weights, ()
         if isinstance(observations, Sequences):
             if model.factored is not None and model.factored.initial is not None:
-                known = tuple(map(jnp.asarray, observations.known))
+                known = tuple(observations.known)
             observations, weights = observations.of_steps(weights)
-        rows = jax.tree.map(jnp.asarray, door.cast(observations, dtype))
-        drawn = _drawn_by_model(model, keys, rows, jnp.asarray(weights, dtype=dtype), known)
+        rows, weights = door.cast(observations, dtype), np.asarray(weights, dtype=dtype)
+        drawn = _drawn_by_model(model, starts, key, rows, weights, known)
     else:
-        drawn = _screened(form, keys, form.thinned(prepared, THINNED_ROWS))
-    drawn = jax.tree.map(lambda a: a.astype(dtype), drawn)
+        drawn = _screened(form, starts, key, form.thinned(prepared, THINNED_ROWS))
     if first is None:
         return drawn
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), first, drawn)
+    return jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)[1:]]), first, drawn)
 
 
-@partial(jax.jit, static_argnums=0)
-def _drawn_by_model(model: Model, keys: Any, observations: Any, weights: Any, known: Any) -> Any:
+@partial(jax.jit, static_argnums=(0, 1))
+def _drawn_by_model(model: Model, starts: int, key: Any, observations: Any, weights: Any, known: Any) -> Any:
     space, draw, start = model.space, model.initial, model.start
     if known and model.factored is not None:
         draw = model.factored.initial
     if draw is not None:
-        return jax.vmap(lambda k: space.with_fixed(draw(k, observations, weights, *known)))(keys)
+        keys = _split(key, starts)
+        return _as_floats(jax.vmap(lambda k: space.with_fixed(draw(k, observations, weights, *known)))(keys))
     assert start is not None
     centre = space.unconstrain(start(observations, weights))
-    away = jax.vmap(lambda k: AROUND * jax.random.normal(k, centre.shape, centre.dtype))(keys)
-    return jax.vmap(lambda d: space.with_fixed(space.constrain(centre + d)))(away.at[0].set(0.0))
+    if starts == 1:
+        return jax.tree.map(lambda a: a[None], _as_floats(space.with_fixed(space.constrain(centre))))
+    away = jax.vmap(lambda k: AROUND * jax.random.normal(k, centre.shape, centre.dtype))(_split(key, starts))
+    return _as_floats(jax.vmap(lambda d: space.with_fixed(space.constrain(centre + d)))(away.at[0].set(0.0)))
 
 
-@partial(jax.jit, static_argnums=0)
-def _screened(form: Form, keys: Any, prepared: Prepared) -> Any:
+def _split(key: Any, starts: int) -> Any:
+    # Without a key nothing is random: no parameter is free.
+    return jax.random.split(jax.random.key(0) if key is None else key, starts)
+
+
+def _as_floats(params: Any) -> Any:
+    return jax.tree.map(lambda a: jax.lax.convert_element_type(a, jnp.result_type(float)), params)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _screened(form: Form, starts: int, key: Any, prepared: Prepared) -> Any:
     space = form.model.space
 
     def one(key: Any) -> Any:
@@ -99,4 +107,4 @@ def _screened(form: Form, keys: Any, prepared: Prepared) -> Any:
         best = jnp.argmax(jnp.where(jnp.isfinite(values), values, -jnp.inf))
         return space.with_fixed(space.constrain(u[best]))
 
-    return jax.vmap(one)(keys)
+    return _as_floats(jax.vmap(one)(_split(key, starts)))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import flatten_util, lax
 from jaxtyping import Array, Float
 
@@ -30,9 +31,9 @@ class Stopping(NamedTuple):
         iterations: iterations allowed in this chunk.
     """
 
-    gain: Array
-    step: Array
-    iterations: Array
+    gain: Array | np.ndarray
+    step: Array | np.ndarray
+    iterations: Array | np.ndarray
 
 
 class LoopState(NamedTuple):
@@ -72,7 +73,7 @@ def advance_one(setup: Start, state: LoopState, example: Any, prepared: Prepared
 
     def body(c: tuple[LoopState, Array]) -> tuple[LoopState, Array]:
         s, i = c
-        method, info = setup.method.step(em, s.method, stop.step)
+        method, info = setup.method.step(em, s.method, jnp.asarray(stop.step))
         scale = jnp.maximum(total, jnp.abs(info.objective))
         gain = info.objective - s.objective
         finite = jnp.isfinite(info.objective) & jnp.all(jnp.isfinite(method.theta))

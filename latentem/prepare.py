@@ -133,7 +133,7 @@ def _by_formula(model: Model, host_rows: Any) -> bool:
 
 
 def _on_device(observations: Any, weights: Any, dtype: str) -> tuple[Any, Any]:
-    return jax.tree.map(jnp.asarray, door.cast(observations, dtype)), jnp.asarray(weights, dtype=dtype)
+    return jax.device_put(door.cast(observations, dtype)), jnp.asarray(weights, dtype=dtype)
 
 
 def _large(model: Model, rows: Any) -> bool:

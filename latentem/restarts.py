@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from latentem.constraints import ParameterSpace
@@ -139,7 +138,7 @@ def _smallest_variance(value: np.ndarray) -> float:
 
 def _has_spike(form: Form, prepared: Prepared, params: Any) -> bool:
     """Some observation is far denser than the median one, and the density is not that of counts, which is bounded."""
-    values = np.asarray(row_log_prob(form, jax.tree.map(jnp.asarray, params), prepared), np.float64)
+    values = np.asarray(row_log_prob(form, params, prepared), np.float64)
     used = values[(np.asarray(prepared.weights) > 0) & ~np.isnan(values)]
     if used.size == 0:
         return False
@@ -204,9 +203,9 @@ def optima(form: Form, prepared: Prepared, ends: Ends, objectives: np.ndarray, p
         value = float(objectives[group[0]])
         if polished:
             # Those of one objective to six digits end together: Newton has only the last digits to settle.
-            end = polish(form, jax.tree.map(lambda a: jnp.asarray(a, prepared.weights.dtype), params), prepared)
-            if float(end.objective) >= value - same * (1 + abs(value)):
-                value = float(end.objective)
+            end = polish(form, params, prepared)
+            if end.objective >= value - same * (1 + abs(value)):
+                value = end.objective
                 params = jax.tree.map(lambda a: np.asarray(a, np.float64), end.params)
         found.append((value, params, len(group)))
     found.sort(key=lambda f: -f[0])

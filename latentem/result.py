@@ -118,7 +118,7 @@ class Fit:
         from latentem import data
 
         door = self._read(x)
-        rows = jax.tree.map(jnp.asarray, data.cast(door.observations, self.dtype))
+        rows = jax.device_put(data.cast(door.observations, self.dtype))
         return Prepared((), rows, jnp.asarray(door.weights, dtype=self.dtype))
 
     def log_prob(self, x: Any = None) -> np.ndarray:

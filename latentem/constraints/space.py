@@ -109,6 +109,11 @@ class ParameterSpace:
         """Say for each entry of the parameters whether it lies on the edge of its set."""
         return self.treedef.unflatten([c.boundary(leaf) for c, leaf in self._pairs(params)])
 
+    def locate(self, params: PyTree) -> tuple[Float[Array, " size"], Bool[Array, " D"]]:
+        """Return the free vector, and which of the raveled parameters lie on the edge of their set, by one compiled
+        program."""
+        return _locate(self, params)
+
     def log_det_jacobian(self, u: Float[Array, " size"]) -> Float[Array, ""]:
         """Return log |det| of the map from u to the entries that `free_names` labels."""
         return sum((c.log_det_jacobian(part) for c, part in self._split(u)), jnp.zeros((), as_float(u).dtype))
@@ -168,6 +173,12 @@ def _contains_each(space: ParameterSpace, params: PyTree) -> Array:
     # One compiled program for the whole space: op by op, each constraint would cost milliseconds on every
     # call.
     return space._contains_each(params)
+
+
+@partial(jax.jit, static_argnums=0)
+def _locate(space: ParameterSpace, params: PyTree) -> tuple[Array, Array]:
+    masks = [jnp.ravel(c.boundary(leaf)) for c, leaf in space._pairs(params)]
+    return space.unconstrain(params), jnp.concatenate(masks) if masks else jnp.zeros(0, bool)
 
 
 def _put_back(constraint: Constraint, leaf: Any) -> Any:

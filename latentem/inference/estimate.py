@@ -62,9 +62,7 @@ class Estimate:
     def u(self) -> Float[np.ndarray, " P"]:
         """The free vector at `params`. Where those lie on an edge, logs and logits stop at FARTHEST, so that second
         derivatives do not overflow."""
-        with jax.enable_x64(True):
-            u = np.asarray(_unconstrain(self.space, jax.tree.map(jnp.asarray, self.params)))
-        parts = []
+        u, parts = self._located[0], []
         ends = np.cumsum([c.size for c in self.space.constraints], dtype=int)
         edges = jax.tree.leaves(self.as_tree(self.on_edge))
         for c, part, edge in zip(self.space.constraints, np.split(u, ends[:-1]), edges, strict=True):
@@ -77,13 +75,18 @@ class Estimate:
     def jacobian(self) -> Float[np.ndarray, "D P"]:
         """Derivative of the raveled params with respect to the free vector."""
         with jax.enable_x64(True):
-            return np.asarray(_jacobian(self.space, jnp.asarray(self.u)))
+            return np.asarray(_jacobian(self.space, self.u))
 
     @cached_property
     def on_edge(self) -> np.ndarray:
         """Which of the D raveled params lie on the edge of their set, (D,) bool."""
+        return self._located[1]
+
+    @cached_property
+    def _located(self) -> tuple[np.ndarray, np.ndarray]:
         with jax.enable_x64(True):
-            return np.asarray(_boundary(self.space, jax.tree.map(jnp.asarray, self.params)))
+            u, edge = self.space.locate(self.params)
+            return np.asarray(u), np.asarray(edge)
 
     @cached_property
     def is_fixed(self) -> np.ndarray:
@@ -97,19 +100,19 @@ class Estimate:
         where = {name: i for i, name in enumerate(self.space.natural_names)}
         return np.array([where[name] for name in self.space.free_names], dtype=int)
 
-    def at_data(self, f: Callable[[Form, Array, Prepared], Any], every_row: bool = False) -> Any:
+    def at_data(self, f: Callable[[Form, Any, Prepared], Any], every_row: bool = False) -> Any:
         """`f(form, u, prepared)` in float64, as NumPy arrays; `every_row` where it does not sum over observations."""
         data = self.data if every_row or self.distinct is None else self.distinct
         with jax.enable_x64(True):
             if isinstance(self.model.latent, Chain):
                 form, prepared = choose_form(self.model, data.observations, None, data.weights)
-                return jax.tree.map(np.asarray, f(form, jnp.asarray(self.u), prepared))
+                return jax.tree.map(np.asarray, f(form, self.u, prepared))
             if self.anchored is not None and not every_row:
-                return jax.tree.map(np.asarray, f(self.anchored[0], jnp.asarray(self.u), self.anchored[1]))
-            rows = jax.tree.map(jnp.asarray, cast(data.observations, "float64"))
+                return jax.tree.map(np.asarray, f(self.anchored[0], self.u, self.anchored[1]))
+            rows = jax.device_put(cast(data.observations, "float64"))
             weights = jnp.asarray(data.weights, dtype="float64")
             form, prepared = choose_form(self.model, data.observations, rows, weights)
-            return jax.tree.map(np.asarray, f(form, jnp.asarray(self.u), prepared))
+            return jax.tree.map(np.asarray, f(form, self.u, prepared))
 
     def kept(self, key: Any, compute: Callable[[], Any]) -> Any:
         """`compute()`, done once for each key."""
@@ -132,16 +135,5 @@ class Estimate:
 
 
 @partial(jax.jit, static_argnums=0)
-def _unconstrain(space: ParameterSpace, params: Any) -> Array:
-    return space.unconstrain(params)
-
-
-@partial(jax.jit, static_argnums=0)
 def _jacobian(space: ParameterSpace, u: Array) -> Array:
     return jax.jacfwd(lambda v: ravel_pytree(space.constrain(v))[0])(u)
-
-
-@partial(jax.jit, static_argnums=0)
-def _boundary(space: ParameterSpace, params: Any) -> Array:
-    masks = space.treedef.flatten_up_to(space.boundary(params))
-    return jnp.concatenate([jnp.ravel(m) for m in masks]) if masks else jnp.zeros(0, bool)

@@ -74,9 +74,8 @@ def _natural(estimate: Estimate, matrix: Matrix) -> Matrix:
     return np.linalg.solve(inner.T, half.T)
 
 
-@partial(jax.jit, static_argnums=0)
-def _observed(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
-    return -derivatives.hessian(form, prepared, u)
+def _observed(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Matrix:
+    return -np.asarray(derivatives.compiled_expansion(form, prepared, u).hessian)
 
 
 @partial(jax.jit, static_argnums=0)

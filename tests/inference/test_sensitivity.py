@@ -47,11 +47,8 @@ def test_influence_ranks_old_faithful_as_leaving_each_eruption_out() -> None:
     n = len(FAITHFUL)
     with jax.enable_x64(True):
         u = form.model.space.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-
-        def without(weights: jax.Array) -> object:
-            return climb(form, u, replace(prepared, weights=weights)).params
-
-        refits = jax.tree.map(np.asarray, jax.lax.map(without, 1.0 - jnp.eye(n)))
+        every = [climb(form, u, replace(prepared, weights=jnp.asarray(w))).params for w in 1.0 - np.eye(n)]
+        refits = jax.tree.map(lambda *a: np.stack(a), *every)
     errors = raveled(fit.standard_errors())
     exact = (columns(refits) - raveled(fit.params)) / errors
     found = fit.influence()
