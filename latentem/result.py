@@ -188,15 +188,18 @@ class Fit:
         return self._estimate
 
     def information(
-        self, kind: str = "observed", *, coordinates: str = "free", key: Any = None, draws: int = 10_000
+        self, kind: Any = "observed", *, coordinates: str = "free", key: Any = None, draws: int = 10_000
     ) -> np.ndarray:
         """Information matrix (P, P) at the params: see `latentem.inference.information.information`.
 
         Args:
-            kind: "observed" (Oakes' identity), "complete", "score" or "expected" (by simulation).
+            kind: "observed" (Oakes' identity), "complete", "score" or "expected" (by simulation). Abilities, of an item
+                response model: information about ability there, its `test_information`.
             coordinates: "free" (the vector of `model.space`) or "natural" (the params that `free_names` names).
             key, draws: of the simulation for "expected".
         """
+        if not isinstance(kind, str) and "test_information" in getattr(self.declaration, "verbs", ()):
+            return self.test_information(kind)
         return information(self._estimate, kind, coordinates, key, draws)
 
     def standard_errors(self, kind: str = "observed") -> Any:

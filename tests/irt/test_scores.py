@@ -385,6 +385,7 @@ def test_information_and_reliability(lsat7: lem.Fit) -> None:
     theta = np.array([-3.0, -2, -1, 0, 1, 2, 3])
     info = [0.569050793189, 1.081522148518, 1.460827683870, 0.918058072982, 0.402369585736, 0.168925830850]
     np.testing.assert_allclose(lsat7.test_information(theta)[:6], info, rtol=1e-6)
+    np.testing.assert_allclose(lsat7.information(theta)[:6], info, rtol=1e-6)
     p = curves(lsat7, theta)
     np.testing.assert_allclose(lsat7.item_information(theta), lsat7.params["2pl"]["slope"] ** 2 * p * (1 - p))
     np.testing.assert_allclose(lsat7.expected_score(theta), p.sum(axis=1))
