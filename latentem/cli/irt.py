@@ -2,7 +2,8 @@
 
 Prints the table of items. With --out DIR it also writes DIR/fit.json (with the limited-information fit statistic under
 "m2"), DIR/items.csv (params, standard errors, S-X2 item fit) and DIR/scores.csv (ability and its standard error for
-each row, expected a posteriori). Exit code 0; 2 for input that cannot be used; 3 when the fit did not converge.
+each row, expected a posteriori). With --check-grid, what twice as many nodes change is printed, and in fit.json under
+"grid". Exit code 0; 2 for input that cannot be used; 3 when the fit did not converge.
 
   latentem irt LSAT7.csv --model 2pl --weights Freq --items Item_1,Item_2,Item_3 --out fit
 """
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--guessing-prior", type=_pair, metavar="MEAN,SD", help="normal prior on the logit of guessing (3pl, 4pl)")
     add("--max-iterations", type=fitting.at_least_1, default=10_000, metavar="N", help="of EM (default 10000)")
+    add("--check-grid", action="store_true", help="fit again on twice as many nodes and report what changed")
     add("--out", type=Path, metavar="DIR", help="folder for fit.json, items.csv and scores.csv")
 
 
@@ -82,8 +84,18 @@ def run(options: argparse.Namespace) -> int:
     print(fit.summary())
     print()
     print(_text(table))
+    more: dict[str, Any] = {}
+    if options.check_grid:
+        check = fit.check_grid()
+        print(f"\n{check}")
+        more["grid"] = {
+            "nodes": list(check.nodes),
+            "log_likelihood": check.log_likelihood,
+            "largest": check.largest,
+            "in_errors": check.in_errors if np.isfinite(check.in_errors) else None,
+        }
     if options.out is not None:
-        _write(fit, table, options.out)
+        _write(fit, table, options.out, more)
         print(f"\nwrote {', '.join(str(options.out / name) for name in ('fit.json', 'items.csv', 'scores.csv'))}")
     if not fit.status.ok:
         print(f"latentem irt: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
@@ -125,13 +137,13 @@ def _text(table: dict[str, np.ndarray]) -> str:
     return "\n".join("  ".join(text.rjust(w) for text, w in zip(line, wide, strict=True)) for line in lines)
 
 
-def _write(fit: Fit, table: dict[str, np.ndarray], folder: Path) -> None:
+def _write(fit: Fit, table: dict[str, np.ndarray], folder: Path, more: dict[str, Any]) -> None:
     found = fit.scores("eap")
     theta, errors = (np.asarray(found[name]).reshape(len(found["theta"]), -1) for name in ("theta", "se"))
     d = theta.shape[1]
     stem = ["theta"] if d == 1 else [f"theta_{i + 1}" for i in range(d)]
     header = [*stem, *(f"{name}_se" for name in stem)]
-    more = {"m2": _model_fit(fit)}
+    more = {"m2": _model_fit(fit), **more}
     fitting.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), more)
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     lines = ([("" if isinstance(v, float) and np.isnan(v) else v) for v in row] for row in rows)

@@ -76,6 +76,15 @@ def test_figures_in_the_files(run: Run, tmp_path: Path) -> None:
     assert "Item_3" in printed and "wrote" in printed
 
 
+def test_the_grid_is_doubled_and_the_change_reported(run: Run, tmp_path: Path) -> None:
+    options = ("--weights", "Freq", "--items", "Item_1,Item_2,Item_3", "--check-grid", "--out", "fit")
+    code, printed, _ = run(lsat7(tmp_path), *options)
+    found = json.loads((tmp_path / "fit" / "fit.json").read_text(encoding="utf-8"))["grid"]
+    assert code == 0 and "61 -> 121 nodes: log-likelihood" in printed
+    assert found["nodes"] == [61, 121]
+    assert 0 < abs(found["log_likelihood"]) < 1e-5 and 0 < found["in_errors"] < 1e-3
+
+
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
