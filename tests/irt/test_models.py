@@ -154,9 +154,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "missing answers" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-)
+SLOW = ("configural", "metric")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])
 def test_figures(name: str) -> None:
     case = CASES[name]
     fit = lem.fit(case.irt, table(case.data))
@@ -325,7 +326,7 @@ def simulated(models: tuple[str, ...]) -> np.ndarray:
     [
         pytest.param(("sequential",) * 4, id="sequential"),
         pytest.param(("4pl",) * 4, id="4pl"),
-        pytest.param(("3plu",) * 4, id="3plu", marks=pytest.mark.slow),
+        pytest.param(("3plu",) * 4, id="3plu"),
         pytest.param(
             ("2pl", "graded", "nominal", "3pl", "gpcm", "2pl", "sequential"), id="mixed", marks=pytest.mark.slow
         ),
