@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -15,6 +16,7 @@ def prepare() -> None:
     """Call before anything is computed."""
     # JAX loads its LAPACK at the first call, so this is in time although JAX is imported already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.freeze()  # what is imported stays: tracing need not wait for the collector to look at it again and again
     enable_compilation_cache()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,19 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         told = fitting.placed(one_line(error), columns, argparse.Namespace(columns=items, weights=options.weights))
         raise InputError(f"{options.data}: {told}") from None
+<<<<<<< HEAD
+    # Most of a first run is compilation, which the second core can do for the files meanwhile.
+    with ThreadPoolExecutor(1) as meanwhile:
+        files = options.out and (meanwhile.submit(fit.scores, "eap"), meanwhile.submit(_model_fit, fit))
+        table = _items(fit)
+        print(f"{options.data}, {len(items)} items")
+        print(fit.summary())
+        print()
+        print(_text(table))
+    if files:
+        scores, m2 = files
+        _write(fit, table, scores.result(), m2.result(), options.out)
+=======
     table = _items(fit)
     print(f"{options.data}, {len(items)} items")
     print(fit.summary())
@@ -96,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
         }
     if options.out is not None:
         _write(fit, table, options.out, more)
+>>>>>>> origin/HEAD
         print(f"\nwrote {', '.join(str(options.out / name) for name in ('fit.json', 'items.csv', 'scores.csv'))}")
     if not fit.status.ok:
         print(f"latentem irt: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
@@ -105,9 +120,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _items(fit: Fit) -> dict[str, np.ndarray]:
     """Params with their errors, and S-X2 where it can be computed."""
+    from latentem.models.irt.item_fit import s_x2
+
     table = fit.item_parameters(errors=fit.status.ok)
     try:
-        found = fit.item_fit()
+        found = s_x2(fit)
     except ValueError as error:
         print(f"latentem irt: no item fit: {one_line(error)}", file=sys.stderr)
         return table
@@ -137,6 +154,16 @@ def _text(table: dict[str, np.ndarray]) -> str:
     return "\n".join("  ".join(text.rjust(w) for text, w in zip(line, wide, strict=True)) for line in lines)
 
 
+<<<<<<< HEAD
+def _write(
+    fit: Fit, table: dict[str, np.ndarray], scores: dict[str, np.ndarray], m2: dict[str, Any] | None, folder: Path
+) -> None:
+    theta, errors = (np.asarray(scores[name]).reshape(len(scores["theta"]), -1) for name in ("theta", "se"))
+    d = theta.shape[1]
+    stem = ["theta"] if d == 1 else [f"theta_{i + 1}" for i in range(d)]
+    header = [*stem, *(f"{name}_se" for name in stem)]
+    fitting.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), {"m2": m2})
+=======
 def _write(fit: Fit, table: dict[str, np.ndarray], folder: Path, more: dict[str, Any]) -> None:
     found = fit.scores("eap")
     theta, errors = (np.asarray(found[name]).reshape(len(found["theta"]), -1) for name in ("theta", "se"))
@@ -145,6 +172,7 @@ def _write(fit: Fit, table: dict[str, np.ndarray], folder: Path, more: dict[str,
     header = [*stem, *(f"{name}_se" for name in stem)]
     more = {"m2": _model_fit(fit), **more}
     fitting.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), more)
+>>>>>>> origin/HEAD
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     lines = ([("" if isinstance(v, float) and np.isnan(v) else v) for v in row] for row in rows)
     fitting.write_table(folder / "items.csv", list(table), lines)

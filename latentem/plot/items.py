@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from latentem.plot import look
 
@@ -45,7 +46,7 @@ def item_curves(fit: Fit, *, bounds: tuple[float, float] = (-4.0, 4.0), label: s
         raise ValueError(f"{fit.name}: expected one ability and one group; draw them one by one")
     theta = np.linspace(*bounds, 161)
     with jax.enable_x64(True):
-        table = np.exp(np.asarray(irt.table(jax.tree.map(jnp.asarray, fit.params), jnp.asarray(theta)[:, None])))[:, 0]
+        table = np.exp(np.asarray(_table(irt, fit.params, theta[:, None])))[:, 0]
     largest = np.array([len(values) - 1 for values in irt.seen.categories])
     curves = table @ np.arange(table.shape[2]) / largest
     found = fit.scores("eap")["theta"]
@@ -64,3 +65,8 @@ def item_curves(fit: Fit, *, bounds: tuple[float, float] = (-4.0, 4.0), label: s
     for axes in (above, below):
         look.finish(axes)
     return figure
+
+
+@partial(jax.jit, static_argnums=0)
+def _table(irt: Any, params: Any, theta: Any) -> Array:
+    return irt.table(params, theta)

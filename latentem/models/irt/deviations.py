@@ -46,9 +46,8 @@ def deviations(fit: Any, x: Any = None) -> Deviations:
     theta = fit.scores("eap", x)["theta"]
     rows = dict(fit._read(x).observations)
     with jax.enable_x64(True):
-        params = jax.tree.map(jnp.asarray, fit.params)
         rows["theta"] = theta.reshape(len(theta), -1)
-        return Deviations(*map(np.asarray, _deviations(irt, params, jax.tree.map(jnp.asarray, rows))))
+        return Deviations(*map(np.asarray, _deviations(irt, fit.params, rows)))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.special import chdtrc
 
 from latentem.models.irt.deviations import deviations, mean_squares
 from latentem.models.irt.lord_wingersky import rest_scores
@@ -22,8 +21,16 @@ Table = Float[np.ndarray, "S C"]
 
 def item_fit(fit: Any) -> dict[str, np.ndarray]:
     """See `Verbs.item_fit`."""
+    names = np.array(fit.model.declaration.seen.names)
+    return {"item": names, **s_x2(fit), **mean_squares(deviations(fit), np.asarray(fit.data.weights))}
+
+
+def s_x2(fit: Any) -> dict[str, np.ndarray]:
+    """{"S_X2", "df_S_X2", "RMSEA_S_X2", "p_S_X2"} of every item: see `Verbs.item_fit`."""
+    from scipy.special import chdtrc  # only here: importing it takes a third as long as importing jax
+
     irt = fit.model.declaration
-    names, sizes = irt.seen.names, [len(values) for values in irt.seen.categories]
+    sizes = [len(values) for values in irt.seen.categories]
     tables = _tables(fit)
     spent = _parameters(irt)
     found = []
@@ -41,12 +48,10 @@ def item_fit(fit: Any) -> dict[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         rmsea = np.sqrt(np.maximum(statistic - df, 0.0) / (df * (n - 1)))
     return {
-        "item": np.array(names),
         "S_X2": statistic,
         "df_S_X2": df.astype(int),
         "RMSEA_S_X2": np.where(df > 0, rmsea, np.nan),
         "p_S_X2": np.where(df > 0, chdtrc(np.maximum(df, 1), statistic), np.nan),
-        **mean_squares(deviations(fit), np.asarray(fit.data.weights)),
     }
 
 
@@ -75,7 +80,7 @@ def _tables(fit: Any) -> tuple[Float[np.ndarray, "J S C"], Float[np.ndarray, "J 
     answers, weights = answers[whole], weights[whole]
     sums, best = answers.sum(axis=1, dtype=int), highest(irt)
     with jax.enable_x64(True):
-        chance = np.asarray(_chances(irt, jax.tree.map(jnp.asarray, fit.params)))
+        chance = np.asarray(_chances(irt, fit.params))
     items, _, categories = chance.shape
     observed = np.zeros_like(chance)
     for j in range(items):

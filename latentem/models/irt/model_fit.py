@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import chdtr, chdtrc, chndtrinc
 
 import latentem as lem
 
@@ -55,16 +54,17 @@ def model_fit(fit: Any, kind: str | None) -> dict[str, float]:
 
 
 def _limited(fit: Any, irt: Any, kind: str) -> dict[str, float] | None:
+    from scipy.special import chdtrc  # only here: importing it takes a third as long as importing jax
+
     by_category = kind == "C2"
     rows, weights = fit.data.observations, np.asarray(fit.data.weights)
     group = np.asarray(rows.get("group", np.zeros(len(weights), int)))
     every = [_margins(irt, rows["answers"][group == g], weights[group == g], by_category) for g in np.unique(group)]
     n = sum(margins.persons for margins in every)
     with jax.enable_x64(True):
-        u = fit.model.space.unconstrain(jax.tree.map(jnp.asarray, fit.params))
-        device = jax.tree.map(jnp.asarray, dict(rows))
-        slopes, found = jax.tree.map(np.asarray, _slopes(irt, by_category, u, device, jnp.asarray(weights)))
-    means, table, of_nodes = found
+        u = fit.model.space.locate(fit.params)[0]
+        (table, of_nodes), moved = jax.tree.map(np.asarray, _nodes_and_slopes(irt, u, dict(rows), weights))
+    means, slopes = _expected(irt, by_category, table, of_nodes, *moved)
     spread = [_spread(irt, by_category, *group) for group in zip(table, of_nodes, strict=True)]
     slopes = slopes.reshape(-1, slopes.shape[-1])
     statistic, df = _quadratic([(m, means[g], spread[g]) for g, m in enumerate(every)], slopes)
@@ -153,25 +153,48 @@ def _cells(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _given(irt: Any, by_category: bool, table: Any) -> Any:
-    """Margins given ability (..., M), from the probabilities of the categories (..., J, C), NumPy or JAX."""
+    """Margins given ability (..., M), from the probabilities of the categories (..., J, C)."""
     sizes = _sizes(irt)
     i, j = _pairs(len(sizes))
     mean = table @ np.arange(int(sizes.max()), dtype=float)
     single = table[(..., *_cells(sizes))] if by_category else mean
-    together = jnp.concatenate if isinstance(table, jax.Array) else np.concatenate
-    return together([single, mean[..., i] * mean[..., j]], axis=-1)
+    return np.concatenate([single, mean[..., i] * mean[..., j]], axis=-1)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _slopes(irt: Any, by_category: bool, u: Any, rows: Any, weights: Any) -> tuple[Float[Array, "G M P"], Any]:
-    """(derivative of the expected margins, (expected margins (G, M), probabilities and weights of the nodes))."""
+@partial(jax.jit, static_argnums=0)
+def _nodes_and_slopes(irt: Any, u: Any, rows: Any, weights: Any) -> tuple[Any, Any]:
+    """(what `_nodes` gives, its derivatives in u: arrays with a last axis of P)."""
 
-    def expected(v: Float[Array, " P"]) -> tuple[Float[Array, "G M"], Any]:
-        table, of_nodes = _nodes(irt, v, rows, weights)
-        means = jnp.einsum("gk,gkm->gm", of_nodes, _given(irt, by_category, table))
-        return means, (means, table, of_nodes)
+    def both(v: Float[Array, " P"]) -> tuple[Any, Any]:
+        found = _nodes(irt, v, rows, weights)
+        return found, found
 
-    return jax.jacfwd(expected, has_aux=True)(u)
+    moved, found = jax.jacfwd(both, has_aux=True)(u)
+    return found, moved
+
+
+def _expected(
+    irt: Any,
+    by_category: bool,
+    table: Float[np.ndarray, "G K J C"],
+    of_nodes: Float[np.ndarray, "G K"],
+    moved_table: Float[np.ndarray, "G K J C P"],
+    moved_nodes: Float[np.ndarray, "G K P"],
+) -> tuple[Float[np.ndarray, "G M"], Float[np.ndarray, "G M P"]]:
+    """Expected margins of every group, and their derivatives."""
+    sizes = _sizes(irt)
+    i, j = _pairs(len(sizes))
+    code = np.arange(table.shape[3], dtype=float)
+    means, slopes = [], []
+    for one, w, of_one, of_w in zip(table, of_nodes, moved_table, moved_nodes, strict=True):
+        given = _given(irt, by_category, one)
+        mean, of_mean = one @ code, np.einsum("kjcp,c->kjp", of_one, code)
+        single = of_one[:, *_cells(sizes)] if by_category else of_mean
+        product = np.tensordot(w[:, None] * mean, of_mean, (0, 0))  # of the row's item as it is, the column's moved
+        moved = np.concatenate([np.tensordot(w, single, 1), product[i, j] + product[j, i]])
+        means.append(w @ given)
+        slopes.append(moved + given.T @ of_w)
+    return np.stack(means), np.stack(slopes)
 
 
 def _spread(
@@ -259,6 +282,7 @@ def _independence(irt: Any, every: list[Margins], by_category: bool) -> tuple[fl
 
 def rmsea_interval(statistic: float, df: int, n: float) -> tuple[float, float, float]:
     """(RMSEA, ends of its 90% interval)."""
+    from scipy.special import chdtr, chndtrinc
 
     def end(level: float) -> float:
         if chdtr(df, statistic) < level:
@@ -280,6 +304,8 @@ def _correlation_residuals(margins: Margins, mean: np.ndarray, second: np.ndarra
 
 def _full_table(fit: Any, irt: Any) -> dict[str, float]:
     """G2 against the observed proportions of all patterns, where no answer is missing and there are no covariates."""
+    from scipy.special import chdtrc
+
     rows, weights = fit.data.observations, np.asarray(fit.data.weights)
     cells = float(np.prod(_sizes(irt).astype(float))) * irt.ability.groups
     df = cells - irt.ability.groups - fit.n_parameters

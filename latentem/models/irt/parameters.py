@@ -25,12 +25,13 @@ def item_parameters(fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
     irt = fit.model.declaration
     groups = irt.ability.groups if any(block.own for block in irt.blocks) else 1
     with jax.enable_x64(True):
-        params = jax.tree.map(jnp.asarray, fit.params)
-        values = np.asarray(_flat(irt, params))
-        spread = np.full(len(values), np.nan)
         if errors:
-            u = fit.model.space.unconstrain(params)
-            spread = _standard_errors(np.asarray(_slopes(irt, u)), fit.covariance(coordinates="free"))
+            u = fit.model.space.locate(fit.params)[0]
+            values, slopes = map(np.asarray, _values_and_slopes(irt, fit.params, u))
+            spread = _standard_errors(slopes, fit.covariance(coordinates="free"))
+        else:
+            values = np.asarray(_values(irt, fit.params))
+            spread = np.full(len(values), np.nan)
     names = irt.seen.names
     rows = len(names) * groups
     table: dict[str, np.ndarray] = {"item": np.tile(np.array(names), groups)}
@@ -40,7 +41,7 @@ def item_parameters(fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
     table["model"] = np.tile(model.astype(str), groups)
     if groups > 1:
         table["group"] = np.repeat(np.array([str(label) for label in irt.seen.groups]), len(names))
-    shapes = {block.name: jax.eval_shape(partial(_of_block, block), params[block.name]) for block in irt.blocks}
+    shapes = {block.name: jax.eval_shape(partial(_of_block, block), fit.params[block.name]) for block in irt.blocks}
     at = 0
     for block in irt.blocks:
         for name, shape in sorted(shapes[block.name].items()):
@@ -93,7 +94,7 @@ def _of_block(block: Block, params: Params) -> Params:
 
 
 @partial(jax.jit, static_argnums=0)
-def _flat(irt: Any, params: Params) -> Float[Array, " M"]:
+def _values(irt: Any, params: Params) -> Float[Array, " M"]:
     parts = []
     for block in irt.blocks:
         found = _of_block(block, params[block.name])
@@ -102,9 +103,11 @@ def _flat(irt: Any, params: Params) -> Float[Array, " M"]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _slopes(irt: Any, u: Float[Array, " P"]) -> Float[Array, "M P"]:
+def _values_and_slopes(
+    irt: Any, params: Params, u: Float[Array, " P"]
+) -> tuple[Float[Array, " M"], Float[Array, "M P"]]:
     space = lem.ParameterSpace.of(irt.constraints())
-    return jax.jacfwd(lambda v: _flat(irt, space.constrain(v)))(u)
+    return _values(irt, params), jax.jacfwd(lambda v: _values(irt, space.constrain(v)))(u)
 
 
 def _standard_errors(slopes: Float[np.ndarray, "M P"], covariance: Float[np.ndarray, "P P"]) -> Float[np.ndarray, " M"]:

@@ -46,11 +46,10 @@ def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.
         raise ValueError(f"method={method!r}: a bifactor model is scored by 'eap'")
     rows = fit._read(x).observations
     with jax.enable_x64(True):
-        params = jax.tree.map(jnp.asarray, fit.params)
+        params = fit.params
         if method == "eapsum":
             theta, variance = eap_of_sums(irt, params, rows)
             return {"theta": persons.squeezed(irt, theta), "se": persons.squeezed(irt, np.sqrt(variance))}
-        rows = jax.tree.map(jnp.asarray, rows)
         if method == "plausible":
             return {"theta": persons.squeezed(irt, _plausible(irt, draws, params, rows, key))}
         if method == "eap" and irt.specific is not None:
