@@ -80,7 +80,6 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         told = fitting.placed(one_line(error), columns, argparse.Namespace(columns=items, weights=options.weights))
         raise InputError(f"{options.data}: {told}") from None
-<<<<<<< HEAD
     # Most of a first run is compilation, which the second core can do for the files meanwhile.
     with ThreadPoolExecutor(1) as meanwhile:
         files = options.out and (meanwhile.submit(fit.scores, "eap"), meanwhile.submit(_model_fit, fit))
@@ -89,28 +88,19 @@ def run(options: argparse.Namespace) -> int:
         print(fit.summary())
         print()
         print(_text(table))
+        more: dict[str, Any] = {}
+        if options.check_grid:
+            check = fit.check_grid()
+            print(f"\n{check}")
+            more["grid"] = {
+                "nodes": list(check.nodes),
+                "log_likelihood": check.log_likelihood,
+                "largest": check.largest,
+                "in_errors": check.in_errors if np.isfinite(check.in_errors) else None,
+            }
     if files:
         scores, m2 = files
-        _write(fit, table, scores.result(), m2.result(), options.out)
-=======
-    table = _items(fit)
-    print(f"{options.data}, {len(items)} items")
-    print(fit.summary())
-    print()
-    print(_text(table))
-    more: dict[str, Any] = {}
-    if options.check_grid:
-        check = fit.check_grid()
-        print(f"\n{check}")
-        more["grid"] = {
-            "nodes": list(check.nodes),
-            "log_likelihood": check.log_likelihood,
-            "largest": check.largest,
-            "in_errors": check.in_errors if np.isfinite(check.in_errors) else None,
-        }
-    if options.out is not None:
-        _write(fit, table, options.out, more)
->>>>>>> origin/HEAD
+        _write(fit, table, scores.result(), {"m2": m2.result(), **more}, options.out)
         print(f"\nwrote {', '.join(str(options.out / name) for name in ('fit.json', 'items.csv', 'scores.csv'))}")
     if not fit.status.ok:
         print(f"latentem irt: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
@@ -154,25 +144,14 @@ def _text(table: dict[str, np.ndarray]) -> str:
     return "\n".join("  ".join(text.rjust(w) for text, w in zip(line, wide, strict=True)) for line in lines)
 
 
-<<<<<<< HEAD
 def _write(
-    fit: Fit, table: dict[str, np.ndarray], scores: dict[str, np.ndarray], m2: dict[str, Any] | None, folder: Path
+    fit: Fit, table: dict[str, np.ndarray], scores: dict[str, np.ndarray], more: dict[str, Any], folder: Path
 ) -> None:
     theta, errors = (np.asarray(scores[name]).reshape(len(scores["theta"]), -1) for name in ("theta", "se"))
     d = theta.shape[1]
     stem = ["theta"] if d == 1 else [f"theta_{i + 1}" for i in range(d)]
     header = [*stem, *(f"{name}_se" for name in stem)]
-    fitting.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), {"m2": m2})
-=======
-def _write(fit: Fit, table: dict[str, np.ndarray], folder: Path, more: dict[str, Any]) -> None:
-    found = fit.scores("eap")
-    theta, errors = (np.asarray(found[name]).reshape(len(found["theta"]), -1) for name in ("theta", "se"))
-    d = theta.shape[1]
-    stem = ["theta"] if d == 1 else [f"theta_{i + 1}" for i in range(d)]
-    header = [*stem, *(f"{name}_se" for name in stem)]
-    more = {"m2": _model_fit(fit), **more}
     fitting.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), more)
->>>>>>> origin/HEAD
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     lines = ([("" if isinstance(v, float) and np.isnan(v) else v) for v in row] for row in rows)
     fitting.write_table(folder / "items.csv", list(table), lines)
