@@ -1,5 +1,6 @@
 """Tables of other libraries (pandas, Polars, Arrow, ...) as columns of NumPy arrays."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,20 @@ def is_table(value: Any) -> bool:
     return type(value).__name__ in frames and library not in ("latentem", "builtins", "__main__")
 
 
-def columns_of(table: Any, name: str = "table") -> dict[str, np.ndarray]:
+def columns_of(
+    table: Any, name: str = "table", *, only: Collection[str] | None = None, text: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """The columns of a table, by name.
 
     Args:
         table: a data frame that narwhals knows.
         name: what to call the table in a message.
+        only: names of the columns to read; all by default.
+        text: names of columns that may hold text.
 
     Returns:
-        Column name -> array of shape (N,); a column with nulls is float64 with NaN in their places.
+        Column name -> array of shape (N,); a column with nulls is float64 with NaN in their places, text an array of
+        objects.
 
     Raises:
         TypeError: narwhals is not installed, the table is lazy or of an unknown kind, or a column does not
@@ -45,7 +51,12 @@ def columns_of(table: Any, name: str = "table") -> dict[str, np.ndarray]:
         raise TypeError(f"{name} is a {kind}: expected a table held in memory (collect a lazy one first)") from None
     columns = {}
     for column in frame.columns:
+        if only is not None and column not in only:
+            continue
         series = frame[column]
+        if column in text and series.dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object):
+            columns[str(column)] = np.array(series.to_list(), dtype=object)
+            continue
         if series.dtype != nw.Boolean and not series.dtype.is_numeric():
             told = f"column {column!r} of {name} holds {series.dtype}, not numbers"
             raise TypeError(f"{told}: drop it, or encode it as numbers (categories as 0, 1, ...)")

@@ -143,6 +143,8 @@ def test_weights(weights: Any, told: str) -> None:
             "model='5pl': expected one of rasch, 1pl, 2pl, 3pl, 3plu, 4pl, graded, gpcm, pcm, rsm, nominal, "
             "sequential, or a lem.ItemModel",
         ),
+        ({"model": ["2pl"]}, "model=['2pl']: expected one of rasch"),
+        ({"model": dict.fromkeys([*COLUMNS, "q9"], "2pl")}, "model names item 'q9': expected one of q0, q1, q2, q3"),
         ({"model": {"q0": "2pl"}}, "model names no item model for item 'q1'"),
         (
             {"model": lem.ItemModel(three_categories, {"slope": lem.real()})},
@@ -165,6 +167,11 @@ def test_weights(weights: Any, told: str) -> None:
             {"model": "nominal", "loadings": np.ones((4, 2))},
             "item model 'nominal' loads on one ability here: expected a loading mask with one per item",
         ),
+        ({"loadings": [[1, 0]] * 4}, "no item loads on ability 2: drop its column of loadings"),
+        ({"loadings": [["a"]] * 4}, "loadings are no table of numbers: expected (items, abilities) of True and False"),
+        ({"fixed": {"slope": np.ones(3)}}, "fixed 'slope' has shape (3,): expected (4,), or one number for all"),
+        ({"free_items": ("q1",)}, "free_items= is of groups: name the column of the groups in group=, or leave it out"),
+        ({"nodes": 0}, "nodes=0: expected at least 2 per dimension"),
         ({"fixed": {"q9": {"slope": 1.0}}}, "fixed names item 'q9': expected one of q0, q1, q2, q3"),
         ({"fixed": {"q1": {"slop": 1.0}}}, "item params are slope, intercept: 'slop' is not among them"),
         ({"fixed": {"slop": 1.0}}, "item params are slope, intercept: 'slop' is not among them"),
@@ -176,7 +183,7 @@ def test_weights(weights: Any, told: str) -> None:
         ),
         ({"free_items": ("q9",), "group": "g"}, "free_items names item 'q9': expected one of q0, q1, q2, q3"),
         ({"invariance": "strict"}, "invariance='strict': expected one of 'configural', 'metric', 'scalar'"),
-        ({"variance": "none"}, "variance='none': expected 'fixed' or 'free'"),
+        ({"variance": "none"}, "variance='none': expected one of 'fixed', 'free'"),
         ({"nodes": 1}, "expected at least 2"),
         ({"bounds": (6, -6)}, "Continuous(bounds=(6, -6)): expected (low, high) with low < high"),
         ({"quadrature": "simpson"}, "'simpson'"),
@@ -193,6 +200,8 @@ def test_declarations(options: dict[str, Any], told: str) -> None:
         (lambda: lem.IRT(shared="slope"), "shared='slope': expected a list of names"),
         (lambda: lem.IRT(items="q1"), "items='q1': expected a list of names"),
         (lambda: lem.IRT(covariates="age"), "covariates='age': expected a list of names"),
+        (lambda: lem.IRT(group=HALVES[:1]), "expected the name of a column of the data"),  # pyright: ignore
+        (lambda: lem.IRT(fixed=("slope",)), "fixed=('slope',): expected a dict by name of an item or param"),  # pyright: ignore
         (
             lambda: lem.IRT("3pl", prior={"guessing": 0.2}),
             "prior['guessing'] = 0.2: expected a prior such as priors.Gamma(2.0, 1.0), a function returning a log "
@@ -232,6 +241,10 @@ def test_declarations_of_another_kind(call: Callable[[], Any], told: str) -> Non
             "columns differ in their number of persons (q0 has 60, q1 has 60, q2 has 60, q3 has 60, g has 5): give "
             "each the same number",
         ),
+        (
+            but(g=[*HALVES[:-1], "c"]),
+            "group 'c' of column 'g' has one person (row 59): its ability has no distribution",
+        ),
         (but(g=X), "column 'g' has shape (60, 4): expected (persons,)"),
         (but(g=at(7, np.nan)), "column 'g' has no value for person 7: give one, or leave the person out"),
         (but(g=[*HALVES[:-1], None]), "column 'g' has no value for person 59: give one, or leave the person out"),
@@ -261,6 +274,7 @@ def test_labels_of_groups() -> None:
     [
         (np.ones(N), "covariate 'x' is 1.0 for everybody: the mean of ability has no intercept; drop it"),
         (at(7, np.nan, AGE), "column 'x' has no value for person 7: give one, or leave the person out"),
+        (3 - 2 * AGE, "covariate 'x' is a linear function of those before it: drop one of them"),
         (at(7, np.inf, AGE), "covariate 'x' is inf for person 7: expected a finite number"),
         (HALVES, "covariate 'x' holds entries that are not numbers: write categories as columns of 0 and 1"),
         (X, "column 'x' has shape (60, 4): expected (persons,)"),
@@ -350,6 +364,17 @@ def test_what_is_asked(of_groups: lem.Fit, ask: Any, told: str) -> None:
 
 
 # --- data that say too little
+
+
+def test_new_persons_may_share_a_covariate() -> None:
+    fit = lem.fit(lem.IRT(covariates=("age",)), but(age=AGE), max_iterations=2)
+    new = {**dict.fromkeys(COLUMNS, [0, 1]), "age": [30.0, 30.0]}
+    assert np.isfinite(fit.scores("eap", new)["theta"]).all()
+
+
+def test_a_slope_that_runs_off_is_told() -> None:
+    fit = lem.fit(lem.IRT("2pl"), np.array([[0, 1, 1], [1, 0, 0]]))
+    assert any(note.startswith("item 'item_2' has a slope that has run off") for note in fit.notes)
 
 
 def test_guessing_without_a_prior_ends_at_an_edge_that_is_named() -> None:

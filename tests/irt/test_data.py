@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -54,3 +56,14 @@ def test_tables_of_other_libraries_and_other_codes() -> None:
     # New persons are read with the codes of the fit.
     new = fits[1].log_prob({name: [5, 2] for name in ITEMS})
     np.testing.assert_allclose(new, fits[0].log_prob({name: [1, 0] for name in ITEMS}), rtol=1e-12)
+
+
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame])
+def test_a_table_may_hold_text_beside_the_items(library: Any) -> None:
+    rng = np.random.default_rng(0)
+    columns = {f"q{j}": rng.integers(0, 2, 200) for j in range(3)}
+    text = {"who": [f"person {n}" for n in range(200)], "school": ["east", "west"] * 100}
+    fit = lem.fit(lem.IRT("2pl", items=list(columns), group="school"), library({**columns, **text}))
+    assert fit.model.declaration.seen.groups == ("east", "west")
+    plain = lem.fit(lem.IRT("2pl", group="school"), {**columns, "school": np.array(text["school"])})
+    assert fit.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-9)

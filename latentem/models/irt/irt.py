@@ -11,15 +11,13 @@ import numpy as np
 from jaxtyping import Array
 
 import latentem as lem
-from latentem.models.irt import layout
+from latentem.models.irt import layout, options
 from latentem.models.irt import remarks as remarking
 from latentem.models.irt import responses as door
 from latentem.models.irt import simulate as simulation
 from latentem.models.irt.ability import Ability, Grid
 from latentem.models.irt.bifactor import Bifactor
 from latentem.models.irt.blocks import Block
-from latentem.models.irt.items import ItemModel
-from latentem.models.irt.known import KNOWN
 from latentem.models.irt.seen import Seen
 from latentem.models.irt.statistics import Statistics
 from latentem.models.irt.verbs import Verbs
@@ -30,8 +28,6 @@ Params = dict[str, Any]
 NODES = {1: 61, 2: 31, 3: 15}
 #: Nodes per dimension that follow every person to where their ability is.
 ADAPTIVE = {1: 21, 2: 9, 3: 7}
-INVARIANCE = ("configural", "metric", "scalar")
-QUADRATURE = ("grid", "hermite", "adaptive", "sobol")
 
 
 @dataclass(frozen=True)
@@ -111,32 +107,9 @@ class IRT(Statistics, Verbs):
                 raise TypeError(f"{name}={value!r}: expected a list of names")
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
-        for name, known in (("invariance", INVARIANCE), ("quadrature", QUADRATURE)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}={getattr(self, name)!r}: expected one of {', '.join(map(repr, known))}")
-        for name in ("mean", "variance"):
-            if getattr(self, name) not in (None, "fixed", "free"):
-                raise ValueError(f"{name}={getattr(self, name)!r}: expected 'fixed' or 'free'")
         if isinstance(self.model, Mapping):
             object.__setattr__(self, "model", tuple(self.model.items()))
-        for model in self.models:
-            if not isinstance(model, ItemModel) and model not in KNOWN:
-                raise ValueError(f"model={model!r}: expected one of {', '.join(KNOWN)}, or a lem.ItemModel")
-        if self.dimensions is not None and (self.loadings is not None or self.dimensions < 1):
-            raise ValueError(
-                f"dimensions={self.dimensions!r}: expected a number of abilities, without loadings (exploratory)"
-            )
-        beside = (self.loadings, self.dimensions, self.group, *self.covariates, self.histogram or None)
-        if self.specific is not None and any(value is not None for value in beside):
-            raise ValueError("specific= is of one population: expected no loadings, group, covariates or histogram")
-        if self.specific is not None and self.quadrature not in ("grid", "hermite"):
-            raise ValueError(f"quadrature={self.quadrature!r}: expected 'grid' or 'hermite' for a bifactor model")
-        if self.histogram and not self.fixed and (self.group or self.loadings is not None or self.dimensions):
-            raise ValueError("histogram=True with groups or several abilities takes known items: name them in fixed=")
-        if self.mean == "free" and not self.fixed and self.group is None:
-            raise ValueError(
-                "mean='free': ability has no origin where all items are free; give params of known items as fixed="
-            )
+        options.check(self)
         mask = None if self.loadings is None else lem.fixed(np.asarray(self.loadings, dtype=float))
         equal = tuple((name, layout.equal_sets(name, value)) for name, value in sorted(self.equal.items()))
         key = (mask, _hashable(self.fixed), lem.priors.Joint.of(dict(self.prior)), equal)
@@ -161,16 +134,18 @@ class IRT(Statistics, Verbs):
             return _model(self), data
         beside = tuple(name for name in (self.group, *self.covariates) if name is not None)
         table = door.read(data, self.items if self.seen is None else self.seen.names, beside)
-        groups: tuple[Any, ...] = ()
-        if self.group is not None:
-            groups = tuple(np.unique(table.others[self.group]).tolist())
-        seen = self.seen or Seen(table.names, door.categories(table), groups)
+        seen = self.seen
+        if seen is None:
+            groups = () if self.group is None else door.labels(self.group, table.others[self.group])
+            seen = Seen(table.names, door.categories(table), groups)
         rows: dict[str, Any] = {"answers": door.codes(table, seen.categories)}
         seen = replace(seen, complete=bool((rows["answers"] >= 0).all()))
         if self.group is not None:
             rows["group"] = door.groups(self.group, table.others[self.group], seen.groups)
         if self.covariates:
             rows["covariates"] = door.covariates(self.covariates, table.others)
+            if self.seen is None:
+                door.refuse_dependent(self.covariates, rows["covariates"])
         chosen = dict(self.model) if isinstance(self.model, tuple) else self.model
         return _model(replace(self, model=chosen, seen=seen)), rows
 
@@ -198,7 +173,7 @@ class IRT(Statistics, Verbs):
     def ability(self) -> Ability:
         """The distribution of ability."""
         d, groups = self.mask.shape[1], max(1, len(self._seen.groups))
-        unit = any("slope" in dict(b.fixed) for b in self.blocks) and not self.fixed
+        unit = any(isinstance(model, str) and KNOWN[model].unit_slope for model in self.models)
 
         def free(asked: str | None, reference: bool, others: bool) -> int:
             """Of how many groups a moment is free: of the last ones."""

@@ -60,6 +60,10 @@ def mask(irt: Any) -> np.ndarray:
         raise ValueError(f"loadings have shape {found.shape}: expected ({j}, D), a row for each item")
     if found.shape[1] > 3 and irt.quadrature != "sobol":
         raise ValueError(f"{found.shape[1]} abilities: a product grid takes 3; use quadrature='sobol' for more")
+    if not found.any(axis=0).all():
+        raise ValueError(
+            f"no item loads on ability {int(np.argmin(found.any(axis=0))) + 1}: drop its column of loadings"
+        )
     if not found.any(axis=1).all():
         raise ValueError(f"item {names[int(np.argmin(found.any(axis=1)))]!r} loads on no ability")
     return found
@@ -98,6 +102,7 @@ def blocks(irt: Any) -> tuple[Block, ...]:
     held = {name: value for name, value in irt.fixed.items() if isinstance(value, Mapping)}
     equal = {name: equal_sets(name, value) for name, value in irt.equal.items()}
     told = {
+        "model": chosen,
         "fixed": held,
         "free_items": irt.free_items,
         "equal": [item for found in equal.values() for one in found for item in one],
@@ -156,8 +161,14 @@ def _block(irt: Any, kind: _Kind, label: str, items: list[int], held: Mapping[st
             raise ValueError(f"item params are {', '.join(params)}: {name!r} is not among them")
     fixed = {}
     for name in sorted(given.keys() & params.keys()):
-        lead = () if name in shared else (len(items),)
-        fixed[name] = lem.fixed(np.broadcast_to(np.asarray(given[name], float), (*lead, *params[name].shape)))
+        whole = params[name].shape if name in shared else (len(items), *params[name].shape)
+        value = np.asarray(given[name], float)
+        try:
+            fixed[name] = lem.fixed(np.broadcast_to(value, whole))
+        except ValueError:
+            raise ValueError(
+                f"fixed {name!r} has shape {value.shape}: expected {whole}, or one number for all"
+            ) from None
     if kind.free and shared - fixed.keys():
         raise ValueError(
             f"free_items names item {first!r}, which shares {min(shared)!r} with others: expected an item model "

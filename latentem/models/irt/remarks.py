@@ -22,4 +22,21 @@ def remarks(irt: Any, params: Mapping[str, Any], rows: Any) -> list[str]:
                 for j, value in zip(block.items, slope, strict=True)
                 if value < 0 < np.median(slope)
             ]
+        told += [f"item {names[j]!r} {_RUN_OFF}" for j in _run_off(irt, block, slope)]
     return told
+
+
+_RUN_OFF = (
+    "has a slope that has run off, a step between two nodes of the grid: give slope a prior, or leave the item out"
+)
+
+
+def _run_off(irt: Any, block: Any, slope: np.ndarray) -> list[int]:
+    """Items whose logit changes by more than 8 from node to node: steeper curves have the same likelihood."""
+    if irt.quadrature != "grid" or slope.ndim == 0 or len(slope) != len(block.items):
+        return []
+    values = irt.latent.nodes()[0]
+    nodes = np.unique(values.reshape(len(values), -1)[:, 0])
+    apart = nodes[1] - nodes[0]
+    steepest = np.abs(slope).reshape(len(slope), -1).max(axis=1)
+    return [j for j, value in zip(block.items, steepest, strict=True) if value * apart > 8]

@@ -36,7 +36,8 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
         ValueError, TypeError: in one line, for what is no such table.
     """
     if tables.is_table(data):
-        data = tables.columns_of(data, "responses")
+        wanted = None if items is None else {*items, *others}
+        data = tables.columns_of(data, "responses", only=wanted, text=others)
     if not isinstance(data, Mapping):
         matrix = _numbers("responses", data)
         if matrix.ndim != 2 or 0 in matrix.shape:
@@ -263,7 +264,7 @@ def covariates(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> Float
 
     Raises:
         TypeError: entries that are not numbers.
-        ValueError: an infinite value, or a covariate that is the same for all.
+        ValueError: an infinite value.
     """
     found = []
     for name in names:
@@ -276,10 +277,6 @@ def covariates(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> Float
         if not np.isfinite(column).all():
             person = int(np.argmin(np.isfinite(column)))
             raise ValueError(f"covariate {name!r} is {column[person]} for person {person}: expected a finite number")
-        if len(column) > 1 and np.ptp(column) == 0:
-            raise ValueError(
-                f"covariate {name!r} is {column[0]} for everybody: the mean of ability has no intercept; drop it"
-            )
         found.append(column)
     return np.stack(found, axis=1)
 
