@@ -18,6 +18,7 @@ from latentem.models.irt import simulate as simulation
 from latentem.models.irt.ability import Ability, Grid
 from latentem.models.irt.bifactor import Bifactor
 from latentem.models.irt.blocks import Block
+from latentem.models.irt.known import KNOWN
 from latentem.models.irt.seen import Seen
 from latentem.models.irt.statistics import Statistics
 from latentem.models.irt.verbs import Verbs
