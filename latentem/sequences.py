@@ -50,13 +50,18 @@ class Sequences:
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
 
     @property
+    def begins(self) -> Bool[np.ndarray, " T"]:
+        """Whether a sequence begins at a step."""
+        found = np.zeros(self.total, bool)
+        found[self.starts] = True
+        return found
+
+    @property
     def known(self) -> tuple[np.ndarray, ...]:
         """(known states (T,), whether a sequence begins (T,)), or nothing where no state is known."""
         if self.labels is None or not (self.labels >= 0).any():
             return ()
-        begins = np.zeros(self.total, bool)
-        begins[self.starts] = True
-        return self.labels, begins
+        return self.labels, self.begins
 
     def read(self, weights: Any) -> Data:
         """The checked data: one observation is one sequence."""
@@ -121,7 +126,8 @@ def sequences(
         labels: known states: an array over all rows, or a list of arrays; -1 (or NaN) where the state is not known.
 
     Raises:
-        ValueError: lengths that do not add up, an empty sequence, rows of one sequence apart, labels of another length.
+        ValueError: lengths that do not add up, an empty sequence, rows of one sequence apart, labels or columns of
+            another length.
         TypeError: steps that are neither numbers nor sequences of numbers.
 
     >>> series = lem.sequences([[1.0, 2.0, 3.0], [4.0]])
@@ -134,7 +140,7 @@ def sequences(
         raise ValueError("lengths and sequence both say where sequences end: pass one of them")
     if isinstance(observations, list | tuple) and lengths is None and sequence is None and _nested(observations):
         parts = [door.arrays(part if not isinstance(part, list) else np.asarray(part)) for part in observations]
-        sizes = [len(jax.tree.leaves(part)[0]) for part in parts]
+        sizes = [_rows(part, f" of sequence {i}") for i, part in enumerate(parts)]
         for i, size in enumerate(sizes):
             if size == 0:
                 raise ValueError(f"sequence {i} is empty: expected at least one step; leave it out")
@@ -144,7 +150,7 @@ def sequences(
         steps = jax.tree.map(lambda *a: np.concatenate([np.asarray(b) for b in a]), *parts)
         return _labelled(Sequences(steps, np.array(sizes)), labels)
     steps = _columns(observations, sequence if isinstance(sequence, str) else None, columns)
-    rows = len(jax.tree.leaves(steps)[0])
+    rows = _rows(steps)
     if rows == 0:
         raise ValueError("observations are empty: expected at least one step")
     if isinstance(sequence, str):
@@ -164,6 +170,15 @@ def sequences(
 def _nested(observations: Any) -> bool:
     """Whether a list holds sequences, rather than the numbers of one."""
     return len(observations) > 0 and all(isinstance(part, dict) or np.ndim(part) >= 1 for part in observations)
+
+
+def _rows(steps: Any, where: str = "") -> int:
+    """The steps that all columns have."""
+    sizes = {name: len(leaf) for name, leaf in labelled_leaves(steps)}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise ValueError(f"columns{where} differ in length ({told}): expected one entry of each for every step")
+    return next(iter(sizes.values()))
 
 
 def _columns(observations: Any, drop: str | None, columns: Sequence[str] | None) -> Any:

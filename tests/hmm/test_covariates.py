@@ -172,8 +172,8 @@ def test_bad_input() -> None:
         declare(y, covariates="z")
     with pytest.raises(ValueError, match="leave 0 columns for the states to emit"):
         declare({"z": y}, covariates="z")
-    with pytest.raises(ValueError, match=r"covariate 'z' has shape \(5,\): expected \(6,\)"):
-        declare({"y": y, "z": z[:5]}, covariates="z")
+    with pytest.raises(ValueError, match=r"covariate 'z' has shape \(6, 2\): expected \(6,\), one number per step"):
+        declare({"y": y, "z": np.stack([z, z], axis=1)}, covariates="z")
     with pytest.raises(ValueError, match="covariate_at='before': expected 'from' or 'to'"):
         declare({"y": y, "z": z}, covariates="z", covariate_at="before")
     with pytest.raises(ValueError, match="initial='stationary' with covariates"):

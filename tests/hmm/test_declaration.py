@@ -204,6 +204,15 @@ FREE = lem.HMM(2, POISSON).declare(SERIES)[0].model()
             lambda: lem.fit(lem.HMM(2, families.Categorical(2)), [0, 1, -1], key=KEY),
             "Categorical: observations[2] = -1: expected integers 0, 1, 2",
         ),
+        (
+            lambda: lem.sequences({"y": COUNTS, "z": COUNTS[:59]}),
+            "columns differ in length (observations['y'] has 60, observations['z'] has 59): expected one entry",
+        ),
+        (
+            lambda: lem.sequences([{"y": [1, 2], "z": [3, 4]}, {"y": [1, 2], "z": [3]}]),
+            "columns of sequence 1 differ in length (observations['y'] has 2, observations['z'] has 1)",
+        ),
+        (lambda: lem.Chain(2, lambda p, x, z: 0.0, labels=(0,)), "Chain(2) with 1 labels: expected one for each"),
         (lambda: lem.sequences([]), "observations are empty: expected at least one step"),
         (lambda: lem.sequences(COUNTS, lengths=[60, 0]), "lengths = [60, 0]: expected a list of whole numbers of at"),
         (
