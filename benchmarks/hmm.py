@@ -10,6 +10,8 @@ The peak of memory belongs to a process: run `memory` alone (Linux).
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import logging
 import resource
@@ -156,12 +158,17 @@ def ragged(dyn: Any) -> None:
 
 
 def memory(dyn: Any) -> None:
-    """Peak memory of EM on one sequence of a million steps: of a first fit, which compiles, and of the next."""
+    """Peak memory of EM on one sequence of a million steps: of a first fit, which compiles, and of the next.
+
+    The allocator keeps freed memory as it likes: MALLOC_MMAP_THRESHOLD_=131072 in the environment makes it give back.
+    """
     x, start = gaussian_data(4, 1, np.array([1_000_000])), gaussian_start(4, 1)
     data = x.nbytes / 2**20
     for dtype in ("float64", "float32"):
         run = ours(lem.HMM(4, lem.families.Gaussian("diagonal")), lem.sequences(x), start, dtype=dtype)
         for word in ("first fit", "next fit"):
+            gc.collect()
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
             before = _memory("VmRSS")
             Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
             run(LONG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float
 from latentem import data as door
 from latentem.chain.codebook import Coded, codebook, tally
 from latentem.chain.layout import blocks_for, lay_out
-from latentem.chain.walk import Walk
+from latentem.chain.walk import Walk, of_steps
 from latentem.chunks import weighted
 from latentem.forms import Form, Prepared
 from latentem.latents import Chain
@@ -84,17 +85,26 @@ class ChainForm(Form):
         sequences = sequences.without_gaps()
         factored = self.model.factored
         context: Any = ()
-        if factored is not None:
-            steps = door.cast(sequences.steps, dtype)
-            flat = jax.tree.map(jnp.asarray, steps)
-            context = _context(factored, flat, jnp.asarray(sequences.of_steps(weights)[1], dtype))
-            long = sequences.total >= STEPS and _looks_up(factored, flat, context)
-            found = codebook(steps) if long else None
-            if found is not None:
-                book, codes = found
-                context, sequences = Coded(context, jax.tree.map(jnp.asarray, book)), replace(sequences, steps=codes)
+        each = jnp.asarray(weights, dtype=dtype)
+        found = codebook(door.cast(sequences.steps, dtype)) if self._looks_up(sequences, dtype) else None
+        if found is not None:
+            sequences = replace(sequences, steps=found[1])
         rows = lay_out(sequences, self.states, self.blocks, dtype)
-        return Prepared(context, rows, jnp.asarray(weights, dtype=dtype))
+        book = () if found is None else jax.tree.map(jnp.asarray, found[0])
+        if factored is not None:
+            context = _context(factored, book, rows, each)
+        return Prepared(context if found is None else Coded(context, book), rows, each)
+
+    def _looks_up(self, sequences: Sequences, dtype: str) -> bool:
+        """Whether densities are dear enough to be looked up: no sufficient statistics, or many."""
+        factored = self.model.factored
+        if factored is None or factored.varying or sequences.total < STEPS:
+            return False
+        if factored.features is None or factored.natural is None:
+            return True
+        few = jax.tree.map(lambda a: a[:2], door.cast(sequences.steps, dtype))
+        one = jax.eval_shape(lambda a, w: factored.features(a, factored.context(a, w)), few, np.ones(2, dtype))  # pyright: ignore
+        return one.shape[1] >= WIDE
 
     def _check(self, labels: Any) -> None:
         assert isinstance(self.model.latent, Chain)
@@ -125,11 +135,7 @@ class ChainForm(Form):
         return jax.ops.segment_sum(jnp.where(real, scales, 0.0).reshape(-1), which, n + 1)[:n]
 
     def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
-        return self._total(self.walk.log_scales(params, prepared), prepared)
-
-    def _total(self, scales: Float[Array, "G P L B"], prepared: Prepared) -> Float[Array, ""]:
-        w = jnp.append(prepared.weights, 0)[self.walk.laid(prepared).rows["sequence"]]
-        return pairwise_sum(weighted(w, scales).reshape(-1))
+        return self.walk.log_likelihood(params, prepared)
 
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Expected]:
         factored = self.model.factored
@@ -141,14 +147,11 @@ class ChainForm(Form):
             return self._counts(rows, smoothed, pairs, w, statistics)
 
         if prepared.rows["start"].shape[:2] == (1, 1) or adds:
-            scales, expected = self.walk.smooth(params, prepared, summarise)
-            return self._total(scales, prepared), expected
+            return self.walk.smooth(params, prepared, summarise)
         # The weights of the states are needed step by step, and make one long stretch.
         rows = jax.tree.map(lambda a: self.walk.joined(a)[None, None], prepared.rows)
         whole = Prepared(prepared.context, rows, prepared.weights)
-        form = replace(self, blocks=1)
-        scales, expected = form.walk.smooth(params, whole, summarise)
-        return form._total(scales, whole), expected
+        return replace(self, blocks=1).walk.smooth(params, whole, summarise)
 
     def _counts(self, rows: Any, smoothed: Array, pairs: Array, w: Array, statistics: Any) -> Expected:
         """Expected counts of one stretch."""
@@ -216,10 +219,7 @@ class ChainForm(Form):
             values = factored.statistics(params, rows, context)
             return jnp.einsum("kn,nks->ks", occupied, jnp.where(occupied.T[..., None] > 0, values, 0.0))
 
-        scales, expected = self.walk.smooth(
-            params, prepared, lambda rows, q, pairs, w: self._counts(rows, q, pairs, w, by_state)
-        )
-        return self._total(scales, prepared), expected
+        return self.walk.smooth(params, prepared, lambda rows, q, pairs, w: self._counts(rows, q, pairs, w, by_state))
 
     def maximize(self, expected: Expected, params: Any, prepared: Prepared) -> Any:
         factored = self.model.factored
@@ -228,13 +228,6 @@ class ChainForm(Form):
         if not factored.varying:
             return factored.maximize(expected, params, context)
         return factored.maximize(expected, params, context, rows)
-
-
-def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:
-    """Sum by blocks of blocks: in float32 the sum of a million terms keeps six digits."""
-    while a.shape[0] > 64:
-        a = jnp.sum(jnp.pad(a, (0, -a.shape[0] % 64)).reshape(-1, 64), axis=1)
-    return jnp.sum(a)
 
 
 def _by_features(factored: Factored, context: Any) -> Any:
@@ -258,14 +251,11 @@ def _tallied(context: Any, occupied: Float[Array, "K n"], rows: Any) -> tuple[Fl
     return tally(occupied, rows, size), context.book
 
 
-def _looks_up(factored: Factored, rows: Any, context: Any) -> bool:
-    """Whether densities are dear enough to be looked up: no sufficient statistics, or many."""
-    if factored.varying:
-        return False
-    if factored.features is None or factored.natural is None:
-        return True
-    one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), rows)
-    return jax.eval_shape(factored.features, one, context).shape[1] >= WIDE
-
-
-_context = jax.jit(lambda factored, rows, weights: factored.context(rows, weights), static_argnums=0)
+@partial(jax.jit, static_argnums=0)
+def _context(factored: Factored, book: Any, rows: Any, weights: Float[Array, " N"]) -> Any:
+    """What the model needs from the data as a whole: steps with the weight of their sequence, none where missing."""
+    each = of_steps(weights, rows["sequence"])
+    each = jnp.where(rows["observed"], each, 0.0) if "observed" in rows else each
+    x = rows["x"] if isinstance(book, tuple) and not book else jax.tree.map(lambda a: a[rows["x"]], book)
+    flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[4:]), x)
+    return factored.context(flat, each.reshape(-1))

@@ -8,26 +8,30 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 #: Lanes beyond which sequences follow one another in a lane rather than lying side by side.
 MOST_LANES = 256
 
 
 class Lanes(NamedTuple):
-    """Where each step lies.
+    """Where each sequence lies; steps by lanes.
 
     Args:
-        index: (L, B) the step that lies there, T for padding.
-        sequence: (L, B) the sequence it belongs to, N for padding.
-        start: (L, B) whether a sequence begins there; True for padding.
-        place: (T,) position of each step in the raveled (L, B).
+        lane: (N,) the lane of each sequence.
+        offset: (N,) the step of its lane that it begins at.
+        height, width: steps of a lane, lanes.
     """
 
-    index: Int[np.ndarray, "L B"]
-    sequence: Int[np.ndarray, "L B"]
-    start: Bool[np.ndarray, "L B"]
-    place: Int[np.ndarray, " T"]
+    lane: Int[np.ndarray, " N"]
+    offset: Int[np.ndarray, " N"]
+    height: int
+    width: int
+
+    def places(self, lengths: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"]]:
+        """(step of its lane, lane) of every step of all sequences."""
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return within + np.repeat(self.offset, lengths), np.repeat(self.lane, lengths)
 
 
 def pack(lengths: Int[np.ndarray, " N"], most: int = MOST_LANES) -> Lanes:
@@ -55,16 +59,4 @@ def pack(lengths: Int[np.ndarray, " N"], most: int = MOST_LANES) -> Lanes:
                 filled.append(0)
             lane[i], offset[i] = at, filled[at]
             filled[at] += size
-    width = int(lane.max()) + 1
-    height = int((offset + lengths).max())
-    of_step = np.repeat(np.arange(n), lengths)
-    within = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    place = (offset[of_step] + within) * width + lane[of_step]
-    index = np.full(height * width, total, np.int32)
-    sequence = np.full(height * width, n, np.int32)
-    start = np.ones(height * width, bool)
-    index[place] = np.arange(total)
-    sequence[place] = of_step
-    start[place] = within == 0
-    shape = (height, width)
-    return Lanes(index.reshape(shape), sequence.reshape(shape), start.reshape(shape), place)
+    return Lanes(lane, offset, int((offset + lengths).max()), int(lane.max()) + 1)

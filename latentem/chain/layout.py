@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from latentem import data as door
-from latentem.chain.lanes import pack
+from latentem.chain.lanes import Lanes, pack
 from latentem.sequences import Sequences
 
 #: Cells (steps x states) that are worked on at a time, so that their intermediate results stay in cache: lanes are
@@ -19,12 +19,15 @@ from latentem.sequences import Sequences
 CELLS, LONGEST, NARROWEST = 1 << 16, 1 << 18, 16
 #: A few long lanes of few states are cut into blocks of about BLOCK steps that are worked on side by side: what each
 #: does to the distribution before it is a small matrix, and these are put together first.
-BLOCK, FEW_LANES, FEW_STATES, BLOCK_CELLS = 256, 8, 8, 1 << 18
+BLOCK, FEW_LANES, FEW_STATES, BLOCK_CELLS = 256, 8, 8, 1 << 17
+#: Sequences of so many steps on average are copied to their lanes in one piece each: no index of every step is made.
+LONG_PIECES = 64
 
 
 def blocks_for(lengths: Int[np.ndarray, " N"], states: int) -> int:
     """Blocks that each lane is cut into: several where lanes are few and long, and states are few."""
-    height, width = pack(lengths).index.shape
+    lanes = pack(lengths)
+    height, width = lanes.height, lanes.width
     few = width <= FEW_LANES and states <= FEW_STATES and height > 16 * BLOCK
     return -(-height // BLOCK) if few else 1
 
@@ -38,40 +41,77 @@ def lay_out(sequences: Sequences, states: int, blocks: int, dtype: str) -> dict[
         blocks: parts that each lane is cut into.
         dtype: of what is observed.
     """
-    lanes = pack(sequences.lengths)
-    height, width = lanes.index.shape
-    n = sequences.n
-    step, lane = np.divmod(lanes.place, width)
-    enough = CELLS
+    lanes, lengths = pack(sequences.lengths), sequences.lengths
+    height, width, enough = lanes.height, lanes.width, CELLS
     if blocks > 1:
-        height = -(-height // blocks)
-        block, step = np.divmod(step, height)
-        lane, width, enough = block * width + lane, width * blocks, BLOCK_CELLS
+        height, width, enough = -(-height // blocks), width * blocks, BLOCK_CELLS
     narrow = min(width, max(NARROWEST, enough // (height * states)))
     groups = -(-width // narrow)
     narrow = -(-width // groups)
     cells = height * narrow * states
     stretches = 1 if cells <= max(LONGEST, enough) or blocks > 1 else min(height, -(-cells // CELLS))
     length = -(-height // stretches)
+    shape, pieces = (groups, stretches * length, narrow), _pieces(lanes, lengths, height, blocks)
 
-    def lay(values: np.ndarray, padding: Any) -> np.ndarray:
+    def lay(values: np.ndarray, padding: Any) -> Array:
         values = np.asarray(values)
-        laid = np.full((stretches * length, groups * narrow, *values.shape[1:]), padding, values.dtype)
-        laid[step, lane] = values
-        shaped = laid.reshape(stretches, length, groups, narrow, *values.shape[1:])
-        return np.ascontiguousarray(np.moveaxis(shaped, 2, 0))
+        rest = values.shape[1:]
+        laid = np.full((*shape, *rest), padding, values.dtype)
+        if pieces is None:
+            step, lane = lanes.places(lengths)
+            if blocks > 1:
+                block, step = np.divmod(step, height)
+                lane = block * lanes.width + lane
+            laid[lane // narrow, step, lane % narrow] = values
+        else:
+            for source, step, lane, size in pieces:
+                laid[lane // narrow, step : step + size, lane % narrow] = values[source : source + size]
+        return jnp.asarray(laid.reshape(groups, stretches, length, narrow, *rest))
 
-    steps, observed = sequences.steps, sequences.observed
+    steps, observed, n = sequences.steps, sequences.observed, sequences.n
+    # The smallest integers that count the sequences and stand for padding.
+    which = np.arange(n, dtype=np.min_scalar_type(-n - 1))
     rows: dict[str, Any] = {
-        "x": jax.tree.map(lambda a: jnp.asarray(lay(a, _like(a))), door.cast(steps, dtype)),
-        "start": jnp.asarray(lay(_starts(sequences), True)),
-        "sequence": jnp.asarray(lay(np.repeat(np.arange(n, dtype=np.int32), sequences.lengths), n)),
+        "x": jax.tree.map(lambda a: lay(a, _like(a)), door.cast(steps, dtype)),
+        "start": lay(sequences.begins, True),
+        "sequence": lay(np.repeat(which, lengths), n),
     }
     if observed is not None:
-        rows["observed"] = jnp.asarray(lay(observed, True))
+        rows["observed"] = lay(observed, True)
     if sequences.labels is not None:
-        rows["label"] = jnp.asarray(lay(sequences.labels, -1))
+        rows["label"] = lay(sequences.labels, -1)
     return rows
+
+
+def _pieces(
+    lanes: Lanes, lengths: Int[np.ndarray, " N"], height: int, blocks: int
+) -> list[tuple[int, int, int, int]] | None:
+    """(first step in the data, step and lane that it goes to, how many steps) of parts that stay on one lane; None
+    where they would be many for their length, so that steps are better placed one by one.
+
+    Args:
+        lanes: of the sequences.
+        lengths: (N,).
+        height: of a block.
+        blocks: that each lane is cut into.
+    """
+    if len(lengths) * LONG_PIECES > int(lengths.sum()):
+        return None
+    found = []
+    for begin, offset, lane, size in zip(
+        (np.cumsum(lengths) - lengths).tolist(),
+        lanes.offset.tolist(),
+        lanes.lane.tolist(),
+        lengths.tolist(),
+        strict=True,
+    ):
+        done = 0
+        while done < size:
+            block, step = divmod(offset + done, height) if blocks > 1 else (0, offset)
+            part = min(size - done, height - step)
+            found.append((begin + done, step, block * lanes.width + lane, part))
+            done += part
+    return found
 
 
 def joined(a: Float[Any, "G P L B *rest"], blocks: int) -> Float[Any, "T lanes *rest"]:
@@ -89,9 +129,3 @@ def joined(a: Float[Any, "G P L B *rest"], blocks: int) -> Float[Any, "T lanes *
 def _like(a: Any) -> Any:
     """What padding is made of: an observation, so that no density fails on it."""
     return np.asarray(a)[0]
-
-
-def _starts(sequences: Sequences) -> np.ndarray:
-    start = np.zeros(sequences.total, bool)
-    start[sequences.starts] = True
-    return start

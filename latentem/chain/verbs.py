@@ -81,8 +81,7 @@ def _on_lanes(model: Model, params: Any, sequences: Sequences, f: Any, *extra: A
         found = jax.tree.map(np.asarray, f(form, params, prepared, *extra))
     if whole:
         return found
-    lanes = pack(sequences.lengths)
-    step, lane = np.divmod(lanes.place, lanes.index.shape[1])
+    step, lane = pack(sequences.lengths).places(sequences.lengths)
     return jax.tree.map(lambda a: a[step, lane], found)
 
 

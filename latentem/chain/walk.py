@@ -6,16 +6,18 @@ Lanes that were cut into blocks are worked on side by side, once it is known wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from latentem.chain import factors, logarithmic, scaled
 from latentem.chain.layout import joined
 from latentem.chain.potentials import Forward, Potentials
+from latentem.chunks import weighted
 from latentem.forms import Prepared
 from latentem.latents import Chain
 from latentem.model import Model
@@ -84,27 +86,34 @@ class Walk:
         return spread(begins, begin), spread(ends, end)
 
     def _forward(
-        self, params: Any, context: Any, group: Any, begin: Float[Array, "K B"]
-    ) -> tuple[Float[Array, "P L B"], Float[Array, "P K B"]]:
-        """(log scale of each step, what each stretch began with) of a group of lanes."""
+        self, params: Any, context: Any, group: Any, begin: Float[Array, "K B"], keep: Any
+    ) -> tuple[Any, Float[Array, "P K B"]]:
+        """(`keep(rows, log scale of each step)` of each stretch, what it began with) of a group of lanes."""
 
-        def body(before: Array, rows: Any) -> tuple[Array, tuple[Array, Array]]:
+        def body(before: Array, rows: Any) -> tuple[Array, tuple[Any, Array]]:
             f = self.arithmetic.forward(self.potentials(params, context, rows), before)
-            return f.end, (f.log_scale, before)
+            return f.end, (keep(rows, f.log_scale), before)
 
         if group["start"].shape[0] > 1:
             return lax.scan(body, begin, group)[1]
-        _, (log_scale, _) = body(begin, jax.tree.map(lambda a: a[0], group))
-        return log_scale[None], begin[None]
+        _, (kept, _) = body(begin, jax.tree.map(lambda a: a[0], group))
+        return kept[None], begin[None]
 
     def log_scales(self, params: Any, prepared: Prepared) -> Float[Array, "G P L B"]:
         """log p(x_t | x before it) of every step on its lane."""
+        return self._scales(params, self.laid(prepared), lambda rows, log_scale: log_scale)
+
+    def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
+        """log p of all sequences, each as often as its weight says."""
         prepared = self.laid(prepared)
+        return pairwise_sum(self._scales(params, prepared, partial(_weighted_sum, prepared.weights)).reshape(-1))
+
+    def _scales(self, params: Any, prepared: Prepared, keep: Any) -> Float[Array, "G P *kept"]:
         begins, _ = self._joints(params, prepared)
         if prepared.rows["start"].shape[0] == 1:
             one = jax.tree.map(lambda a: a[0], prepared.rows)
-            return self._forward(params, prepared.context, one, begins[0])[0][None]
-        return lax.map(lambda x: self._forward(params, prepared.context, *x)[0], (prepared.rows, begins))
+            return self._forward(params, prepared.context, one, begins[0], keep)[0][None]
+        return lax.map(lambda x: self._forward(params, prepared.context, x[0], x[1], keep)[0], (prepared.rows, begins))
 
     def laid(self, prepared: Prepared) -> Prepared:
         """The data as the arithmetic wants them: logarithms do not work in blocks."""
@@ -117,10 +126,10 @@ class Walk:
         """Groups, stretches and blocks put together: steps by lanes."""
         return joined(a, self.blocks)
 
-    def smooth(self, params: Any, prepared: Prepared, summarise: Any) -> tuple[Float[Array, "G P L B"], Any]:
-        """(log scale of each step, sum over groups and stretches of `summarise(rows, smoothed, pairs, weight)`)."""
+    def smooth(self, params: Any, prepared: Prepared, summarise: Any) -> tuple[Float[Array, ""], Any]:
+        """(log-likelihood, sum over groups and stretches of `summarise(rows, smoothed, pairs, weight)`)."""
         prepared = self.laid(prepared)
-        each = jnp.append(prepared.weights, 0)
+        each = prepared.weights
         everything = (prepared.rows, *self._joints(params, prepared))
 
         def of_group(x: Any) -> tuple[Array, Any]:
@@ -129,40 +138,59 @@ class Walk:
 
         first = jax.tree.map(lambda a: a[0], everything)
         if prepared.rows["start"].shape[0] == 1:
-            log_scale, found = of_group(first)
-            return log_scale[None], found
+            evidence, found = of_group(first)
+            return pairwise_sum(evidence), found
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, first)[1])
 
         def body(total: Any, x: Any) -> tuple[Any, Array]:
-            log_scale, found = of_group(x)
-            return jax.tree.map(jnp.add, total, found), log_scale
+            evidence, found = of_group(x)
+            return jax.tree.map(jnp.add, total, found), evidence
 
-        total, log_scale = lax.scan(body, zero, everything)
-        return log_scale, total
+        total, evidence = lax.scan(body, zero, everything)
+        return pairwise_sum(evidence.reshape(-1)), total
 
     def _smooth(
         self, params: Any, context: Any, group: Any, begin: Array, end: Array, each: Array, summarise: Any
-    ) -> tuple[Array, Any]:
+    ) -> tuple[Float[Array, " P"], Any]:
+        """(log-likelihood of each stretch, sum of summaries) of a group of lanes."""
 
         def back(end: Array, rows: Any, before: Array) -> tuple[Array, tuple[Array, Any]]:
             p = self.potentials(params, context, rows)
             f: Forward = self.arithmetic.forward(p, before)
-            w = each[rows["sequence"]]
+            w = of_steps(each, rows["sequence"])
             s = self.arithmetic.backward(p, f, before, end, w)
-            return s.end, (f.log_scale, summarise(rows, s.smoothed, s.pairs, w))
+            return s.end, (_weighted_sum(each, rows, f.log_scale), summarise(rows, s.smoothed, s.pairs, w))
 
         if group["start"].shape[0] == 1:
-            _, (log_scale, found) = back(end, jax.tree.map(lambda a: a[0], group), begin)
-            return log_scale[None], found
-        _, begins = self._forward(params, context, group, begin)
+            _, (evidence, found) = back(end, jax.tree.map(lambda a: a[0], group), begin)
+            return evidence[None], found
+        _, begins = self._forward(params, context, group, begin, partial(_weighted_sum, each))
         one = jax.tree.map(lambda a: a[0], (group, begins))
         shapes = jax.eval_shape(lambda r, b: back(end, r, b)[1][1], *one)
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
         def body(carry: tuple[Array, Any], x: tuple[Any, Array]) -> tuple[tuple[Array, Any], Array]:
             end, total = carry
-            end, (log_scale, found) = back(end, *x)
-            return (end, jax.tree.map(jnp.add, total, found)), log_scale
+            end, (evidence, found) = back(end, *x)
+            return (end, jax.tree.map(jnp.add, total, found)), evidence
 
-        (_, total), log_scale = lax.scan(body, (end, zero), (group, begins), reverse=True)
-        return log_scale, total
+        (_, total), evidence = lax.scan(body, (end, zero), (group, begins), reverse=True)
+        return evidence, total
+
+
+def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:
+    """Sum by blocks of blocks: in float32 the sum of a million terms keeps six digits."""
+    while a.shape[0] > 64:
+        a = jnp.sum(jnp.pad(a, (0, -a.shape[0] % 64)).reshape(-1, 64), axis=1)
+    return jnp.sum(a)
+
+
+def of_steps(weights: Float[Array, " N"], sequence: Int[Array, "*n"]) -> Float[Array, "*n"]:
+    """The weight of the sequence that each step belongs to; 0 of padding."""
+    if weights.shape[0] == 1:  # no look-up, so that no array of weights is ever made
+        return jnp.where(sequence == 0, weights[0], 0.0)
+    return jnp.append(weights, 0)[sequence]
+
+
+def _weighted_sum(weights: Array, rows: Any, log_scale: Float[Array, "L B"]) -> Float[Array, ""]:
+    return pairwise_sum(weighted(of_steps(weights, rows["sequence"]), log_scale).reshape(-1))

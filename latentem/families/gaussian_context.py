@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentem.chunks import chunked_sum
 from latentem.families.base import ratio
+
+#: Rows that are summed at a time: no second copy of long data is made.
+ROWS = 1 << 16
 
 
 def mean_and_deviation(
     x: Float[Array, "N D"], weights: Float[Array, " N"]
 ) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
     """Weighted mean and standard deviation of each column; a constant column has scale 1."""
+
+    def total(value: Callable[[Array], Any]) -> Float[Array, " D"]:
+        def part(x: Float[Array, "n D"], weights: Float[Array, " n"]) -> Float[Array, " D"]:
+            observed = jnp.isfinite(x) & (weights[:, None] > 0)
+            return jnp.sum(jnp.where(observed, weights[:, None] * value(x), 0), axis=0)
+
+        return chunked_sum(part, x, weights, ROWS)
+
     observed = jnp.isfinite(x) & (weights[:, None] > 0)
-    mass = jnp.where(observed, weights[:, None], 0)
-    total = jnp.sum(mass, axis=0)
+    mass = total(lambda x: 1.0)
     # a first observed value takes the size of the numbers out of the sums
-    start = jnp.take_along_axis(jnp.where(observed, x, 0), jnp.argmax(observed, axis=0)[None], axis=0)[0]
-    centre = start + ratio(jnp.sum(jnp.where(observed, mass * (x - start), 0), axis=0), total)
-    spread = jnp.sqrt(ratio(jnp.sum(jnp.where(observed, mass * (x - centre) ** 2, 0), axis=0), total))
+    start = jnp.take_along_axis(x, jnp.argmax(observed, axis=0)[None], axis=0)[0]
+    start = jnp.where(jnp.any(observed, axis=0), start, 0)
+    centre = start + ratio(total(lambda x: x - start), mass)
+    spread = jnp.sqrt(ratio(total(lambda x: (x - centre) ** 2), mass))
     tiny = 4 * jnp.finfo(x.dtype).eps * jnp.abs(centre)
     return centre, jnp.where(spread > tiny, spread, 1)
 

@@ -12,6 +12,7 @@ import latentem as lem
 from latentem.chain import codebook, layout
 from latentem.chain import form as chain_form
 from latentem.chain.form import ChainForm
+from latentem.chain.lanes import pack
 
 HMM = lem.HMM(3, lem.families.Gaussian("diagonal"))
 PARAMS = {
@@ -77,6 +78,34 @@ def test_blocks(monkeypatch: pytest.MonkeyPatch, length: int, block_cells: int) 
     whole = e_step(ChainForm(hmm.model()), found)
     same(e_step(cut, found), whole)
     same(e_step(cut.careful() or cut, found), whole)
+
+
+@pytest.mark.parametrize("blocks", [1, 7])
+def test_steps_are_laid_out_one_by_one_as_in_pieces(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    rng = np.random.default_rng(1)
+    lengths = np.concatenate([[900], rng.integers(1, 20, 300)])
+    total = lengths.sum()
+    labels, gone = rng.integers(-1, 3, total), (rng.uniform(size=total) < 0.2) & (np.arange(total) < 900)
+    found = lem.sequences(np.where(gone, np.nan, np.arange(1.0, total + 1)), lengths=lengths, labels=labels)
+    monkeypatch.setattr(layout, "CELLS", 4000)
+    monkeypatch.setattr(layout, "LONGEST", 8000)
+    monkeypatch.setattr(layout, "BLOCK_CELLS", 4000)
+
+    def laid(long: int) -> dict[str, np.ndarray]:
+        monkeypatch.setattr(layout, "LONG_PIECES", long)
+        with jax.enable_x64(True):
+            rows = layout.lay_out(found.without_gaps(), 3, blocks, "float64")
+            return {name: np.asarray(layout.joined(a, blocks)) for name, a in rows.items()}
+
+    one_by_one, in_pieces = laid(10**9), laid(0)
+    for name, a in one_by_one.items():
+        np.testing.assert_array_equal(a, in_pieces[name], err_msg=name)
+    # And they lie where `places` says.
+    step, lane = pack(found.lengths).places(found.lengths)
+    np.testing.assert_array_equal(one_by_one["x"][step, lane][~gone], np.arange(1.0, total + 1)[~gone])
+    np.testing.assert_array_equal(one_by_one["sequence"][step, lane], np.repeat(np.arange(301), lengths))
+    np.testing.assert_array_equal(one_by_one["label"][step, lane], labels)
+    np.testing.assert_array_equal(one_by_one["start"][step, lane], found.begins)
 
 
 def same(parts: tuple[Any, ...], whole: tuple[Any, ...]) -> None:
