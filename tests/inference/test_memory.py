@@ -8,9 +8,10 @@ import numpy as np
 from jax.scipy.stats import norm
 
 import latentem as lem
+from latentem.derivatives import compiled_expansion
 from latentem.forms import Prepared, RowForm
 from latentem.inference.estimate import Estimate
-from latentem.inference.information import _observed, information
+from latentem.inference.information import information
 from latentem.inference.scores import score_products
 
 
@@ -23,8 +24,10 @@ def test_fifty_items_and_ten_thousand_people_need_no_gigabyte(x64: None) -> None
     space = {"slope": lem.real(50), "intercept": lem.real(50)}
     form = RowForm(lem.Model(two_parameter_logistic, lem.Continuous(1), space))
     data = Prepared((), jnp.zeros((10_000, 50)), jnp.ones(10_000))
-    for program in (_observed, score_products):
-        compiled = program.lower(form, jnp.zeros(100), data).compile()
+    for compiled in (
+        compiled_expansion.lower(form, data, jnp.zeros(100)).compile(),
+        score_products.lower(form, jnp.zeros(100), data).compile(),
+    ):
         # 10,000 people x 61 nodes x 100 parameters are 488 MB for one array, and a Hessian by rows would need several.
         assert compiled.memory_analysis().temp_size_in_bytes < 500 * 2**20
 
