@@ -47,6 +47,7 @@ def test_every_example_is_checked_and_in_the_docs() -> None:
     assert names == set(FIGURES) == set(shown())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # what an example writes

@@ -67,7 +67,7 @@ def test_groups_and_stretches(
     same(parts, whole)
 
 
-@pytest.mark.parametrize("length", [40 * 7, 40 * 7 - 1, 40 * 7 - 39])
+@pytest.mark.parametrize("length", [pytest.param(40 * 7, marks=pytest.mark.slow), 40 * 7 - 1, 40 * 7 - 39])
 @pytest.mark.parametrize("block_cells", [1 << 18, 150])
 def test_blocks(monkeypatch: pytest.MonkeyPatch, length: int, block_cells: int) -> None:
     rng = np.random.default_rng(length)

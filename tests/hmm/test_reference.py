@@ -24,7 +24,9 @@ def counts() -> np.ndarray:
     return lem.datasets.earthquakes().count
 
 
-@pytest.mark.parametrize("states", [2, 3, 4])
+@pytest.mark.parametrize(
+    "states", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_earthquakes_with_a_stationary_start(states: int, counts: np.ndarray) -> None:
     hmm = lem.HMM(states, families.Poisson(), initial="stationary")
     fit = lem.fit(hmm, counts, key=jax.random.key(0), starts=20)

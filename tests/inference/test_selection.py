@@ -64,6 +64,7 @@ def test_wilks_test_is_chi_squared():
     assert test.p_value == pytest.approx(stats.chi2.sf(expected, 1), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_tells_two_components_from_one(waiting_fits):
     one, two = waiting_fits
     apart = lem.likelihood_ratio_test(one, two, method="bootstrap", key=KEY, replicates=39)

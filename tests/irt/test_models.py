@@ -154,7 +154,7 @@ CASES = {
 }
 
 
-SLOW = ("configural", "metric")
+SLOW = ("configural", "metric", "scalar")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])

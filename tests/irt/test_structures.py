@@ -106,7 +106,7 @@ def test_a_free_mean_takes_known_items() -> None:
         lem.IRT("2pl", mean="free")
 
 
-@pytest.mark.parametrize("invariance", ["scalar", "configural"])
+@pytest.mark.parametrize("invariance", ["scalar", pytest.param("configural", marks=pytest.mark.slow)])
 def test_rasch_models_of_groups_are_1pl_models_of_groups(invariance: str) -> None:
     x = np.concatenate([simulated(np.full((5, 1), 1.3), 500), simulated(np.full((5, 1), 1.3), 500, 0, mean=0.6)])
     data = {"x": x, "g": np.repeat([0, 1], 500)}
@@ -175,6 +175,7 @@ def test_the_fit_is_that_of_the_same_loadings(testlets: np.ndarray, reduced: lem
         np.testing.assert_allclose(one, other, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_bifactor_models_take_missing_answers_and_categories(testlets: np.ndarray) -> None:
     x = testlets.astype(float) + (np.arange(300)[:, None] % 3 == 0)
     x[::7, 1] = np.nan
@@ -252,6 +253,7 @@ def test_what_cannot_be_turned(exploratory: lem.Fit) -> None:
 # --- histogram
 
 
+@pytest.mark.slow
 def test_a_histogram_finds_two_groups_of_abilities() -> None:
     rng = np.random.default_rng(1)
     theta = np.where(rng.random(1500) < 0.5, -1.0, 1.0) + 0.3 * rng.normal(size=1500)
@@ -269,6 +271,7 @@ def test_a_histogram_finds_two_groups_of_abilities() -> None:
     assert error[1] < 0.7 * error[0]
 
 
+@pytest.mark.slow
 def test_standardised_weights(x64: None) -> None:
     nodes = np.linspace(-3, 3, 9)
     constraint = Standardised(tuple(nodes.tolist()))
