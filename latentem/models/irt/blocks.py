@@ -220,8 +220,9 @@ class Block:
     def start(self, answers: Any, weights: Any) -> Params:
         """Params from the proportions of the categories."""
         mine = answers[:, self._slice]
-        indicators = mine[:, :, None] == jnp.arange(self.categories, dtype=mine.dtype)
-        counts = jnp.einsum("n,njc->jc", weights, indicators.astype(weights.dtype)) + 0.5
+        # A sum of selected weights: an array of indicators would take 16 times the memory of the answers.
+        each = [jnp.sum(jnp.where(mine == c, weights[:, None], 0), axis=0) for c in range(self.categories)]
+        counts = jnp.stack(each, axis=1) + 0.5
         shares = counts / jnp.sum(counts, axis=1, keepdims=True)
         made = jax.vmap(lambda p: self.model.starting(p, len(self.abilities)))(shares)
         tree: Params = {}
