@@ -17,7 +17,7 @@ import pytest
 
 import latentem as lem
 from latentem import datasets
-from latentem.cli import environment, main
+from latentem.cli import environment
 
 KEYS = (
     "model n_observations n_parameters log_likelihood log_prior aic bic status iterations evaluations "
@@ -29,23 +29,6 @@ OLD_FAITHFUL = -1130.2639602
 TIMES, TIMES_RATES, TIMES_WEIGHT = -1989.945859883, (1.2560951, 2.6634044), 0.3598854
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return command
 
 
 def write_csv(path: Path, columns: dict[str, Sequence[Any] | np.ndarray]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pytest
 from scipy.stats import poisson
 
 from latentem import datasets
-from latentem.cli import main
 
 KEYS = (
     "model n_observations n_parameters log_likelihood log_prior aic bic status iterations evaluations "
@@ -26,20 +26,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main(["hmm", *map(str, arguments)])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return command
+def run(run: Run) -> Run:
+    """`latentem hmm`."""
+    return partial(run, "hmm")
 
 
 def forward_backward(params: Any, emission: np.ndarray) -> tuple[float, np.ndarray]:
