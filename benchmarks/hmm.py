@@ -10,11 +10,8 @@ The peak of memory belongs to a process: run `memory` alone (Linux).
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import json
 import logging
-import resource
 import subprocess
 import tempfile
 import time
@@ -92,17 +89,14 @@ def theirs_categorical(start: Any, x: np.ndarray, lengths: np.ndarray) -> Callab
 def compare(name: str, model: lem.HMM, x: np.ndarray, lengths: np.ndarray, start: Any, theirs: Any, dyn: Any) -> None:
     series = lem.sequences(x, lengths=lengths)
     run = ours(model, series, start)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.perf_counter()
     run(LONG)
     cold = time.perf_counter() - began
-    extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
     times: list[list[float]] = [[], []]
     for _ in range(3):
         times[0].append(per_iteration(run))
         times[1].append(per_iteration(theirs))
     timing.report(f"{name}, s/iteration", cold, times[0], "hmmlearn", times[1])
-    print(f"    memory beyond the data before the peer ran: {extra:.0f} MB (data {x.nbytes / 2**20:.1f} MB)")
     if dyn is not None:
         seconds = dynamax(dyn, model, x, lengths, start)
         print(f"    dynamax {seconds:.4f} s; ratio {seconds / median(times[0]):.2f}", flush=True)
@@ -157,7 +151,7 @@ def ragged(dyn: Any) -> None:
           f"ratio {median(times[0]) / median(times[1]):.2f}")  # fmt: skip
 
 
-def memory(dyn: Any) -> None:
+def of_memory(dyn: Any) -> None:
     """Peak memory of EM on one sequence of a million steps: of a first fit, which compiles, and of the next.
 
     The allocator keeps freed memory as it likes: MALLOC_MMAP_THRESHOLD_=131072 in the environment makes it give back.
@@ -167,21 +161,12 @@ def memory(dyn: Any) -> None:
     for dtype in ("float64", "float32"):
         run = ours(lem.HMM(4, lem.families.Gaussian("diagonal")), lem.sequences(x), start, dtype=dtype)
         for word in ("first fit", "next fit"):
-            gc.collect()
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-            before = _memory("VmRSS")
-            Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+            memory = timing.Peak()
             run(LONG)
-            extra = _memory("VmHWM") - before
+            extra = memory.grown()
             print(
                 f"K4 D1 1x1000000 {dtype}, {word}: {extra:.0f} MB beyond the data ({data:.1f} MB), {extra / data:.1f} x"
             )
-
-
-def _memory(name: str) -> float:
-    """MB, by the name of /proc/self/status."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":")) / 1024
 
 
 JOBS = {
@@ -190,7 +175,7 @@ JOBS = {
     "categorical": categorical,
     "long": lambda dyn: diagonal(dyn, 4, 1, 1, 1_000_000, "K4 D1 1x1000000"),
     "ragged": ragged,
-    "memory": memory,
+    "memory": of_memory,
 }
 
 if __name__ == "__main__":

@@ -7,15 +7,14 @@ its several factors; the information is computed in chunks of rows and blocks of
 
 from __future__ import annotations
 
-import resource
 import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import timing  # sets threads before JAX is imported
 from jax.scipy.stats import norm
-from timing import machine  # sets threads before JAX is imported
 
 import latentem as lem
 from latentem.data import Data
@@ -43,27 +42,22 @@ def simulated(people: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return params, (rng.uniform(size=(people, ITEMS)) < chance).astype(np.float64)
 
 
-def peak() -> float:
-    """Largest resident memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(kind: str, people: int = PEOPLE) -> tuple[float, float, float]:
     """(MB added to the peak, cold seconds, warm seconds) of standard errors of one kind."""
     params, answers = simulated(people)
     data = Data(answers, np.ones(people))
     with jax.enable_x64(True):
         jnp.zeros(1).block_until_ready()
-    before, times = peak(), []
+    memory, times = timing.Peak(), []
     for _ in range(2):
         began = time.perf_counter()
         errors(Estimate(MODEL, data, params), kind)
         times.append(time.perf_counter() - began)
-    return peak() - before, times[0], times[1]
+    return memory.grown(), times[0], times[1]
 
 
 if __name__ == "__main__":
-    print(machine())
+    print(timing.machine())
     for kind in ("observed", "score"):
         added, cold, warm = measure(kind)
         print(f"{kind}: {added:.0f} MB more than before, cold {cold:.1f} s, warm {warm:.1f} s", flush=True)

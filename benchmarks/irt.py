@@ -12,13 +12,13 @@ follow.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import timing
 
 import latentem as lem
 
@@ -36,11 +36,6 @@ def simulated(persons: int) -> np.ndarray:
         right = rng.random((len(ability), ITEMS)) < 1 / (1 + np.exp(-(slope * ability + intercept)))
         answers[begin : begin + len(ability)] = right
     return answers
-
-
-def peak() -> float:
-    """Peak memory of this process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def log_likelihood(x: np.ndarray, slope: np.ndarray, intercept: np.ndarray) -> float:
@@ -90,29 +85,31 @@ def main() -> None:
     for persons in options.persons:
         x = simulated(persons)
         print(f"{persons} x {ITEMS}")
-        began, before = time.perf_counter(), peak()
+        began, memory = time.perf_counter(), timing.Peak()
         fit = lem.fit(lem.IRT("2pl"), x)
         cold = time.perf_counter() - began
-        grown = peak() - before
-        warm = []
+        grown, warm = [memory.grown()], []
         for _ in range(5 if persons <= 100_000 else 2):
-            began = time.perf_counter()
+            del fit
+            began, memory = time.perf_counter(), timing.Peak()
             fit = lem.fit(lem.IRT("2pl"), x)
             warm.append(time.perf_counter() - began)
+            grown.append(memory.grown())
         params = fit.params["2pl"]
         own = log_likelihood(x, params["slope"], params["intercept"])
         print(
             f"  ours   cold {cold:7.2f} s  warm {min(warm):7.3f} s  ({fit.evaluations} evaluations, {fit.status.name}, "
-            f"log-likelihood {own:.6f}); peak memory +{grown:.0f} MB for {x.nbytes / 1e6:.0f} MB of answers"
+            f"log-likelihood {own:.6f}); peak memory +{grown[0]:.0f} MB with the "
+            f"compiler, +{max(grown[1:]):.0f} MB warm, for {x.nbytes / 1e6:.0f} MB of answers"
         )
         if persons <= 10_000:
             times = []
             for _ in range(3):
-                again, before = lem.fit(lem.IRT("2pl"), x), peak()
+                again, memory = lem.fit(lem.IRT("2pl"), x), timing.Peak()
                 began = time.perf_counter()
                 again.standard_errors()
                 times.append(time.perf_counter() - began)
-            print(f"  standard errors: first {times[0]:.2f} s, then {min(times[1:]):.2f} s, +{peak() - before:.0f} MB")
+            print(f"  standard errors: first {times[0]:.2f} s, then {min(times[1:]):.2f} s, +{memory.grown():.0f} MB")
         for step in TOLERANCES:
             warm = []
             for _ in range(6 if persons <= 100_000 else 3):

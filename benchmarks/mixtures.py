@@ -7,7 +7,6 @@ Times are per EM (Lloyd) iteration: the difference between a long and a short ru
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 import warnings
@@ -36,11 +35,6 @@ def simulated(n: int, d: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.nda
     return x, centres + rng.standard_normal((k, d))
 
 
-def memory() -> float:
-    """Largest resident size so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def mixture(n: int, d: int, k: int, covariance: str, iterations: tuple[int, int] = (2, 8)) -> None:
     x, means = simulated(n, d, k)
     name = {"full": "covariance", "diagonal": "variance"}[covariance]
@@ -63,11 +57,10 @@ def mixture(n: int, d: int, k: int, covariance: str, iterations: tuple[int, int]
         peer.fit(x)
         return peer.score(x) * n
 
-    before = memory()
-    began = time.perf_counter()
+    began, memory = time.perf_counter(), timing.Peak()
     ours(iterations[1])
     cold = time.perf_counter() - began
-    extra = memory() - before
+    extra = memory.grown()
     short, long = iterations
     times: list[list[float]] = [[], []]
     for _ in range(3):

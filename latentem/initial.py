@@ -56,7 +56,9 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
             if model.factored is not None and model.factored.initial is not None:
                 known = tuple(observations.known)
             observations, weights = observations.of_steps(weights)
-        rows, weights = door.cast(observations, dtype), np.asarray(weights, dtype=dtype)
+        elif problem.compression.basis is None:  # the form keeps the rows themselves
+            observations, weights = prepared.rows, prepared.weights
+        rows, weights = door.cast(observations, dtype), jnp.asarray(weights, dtype=dtype)
         drawn = _drawn_by_model(model, starts, key, rows, weights, known)
     else:
         drawn = _screened(form, starts, key, form.thinned(prepared, THINNED_ROWS))

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.chunks import chunk_rows, chunked_sum
 from latentem.models.irt.items import ItemModel
 
 Params = dict[str, Any]
@@ -217,12 +218,15 @@ class Block:
 
     # --- start
 
+    def _counts(self, answers: Any, weights: Any) -> Float[Array, "J C"]:
+        mine = answers[:, self._slice]
+        each = [jnp.where(mine == c, weights[:, None], 0) for c in range(self.categories)]
+        return jnp.stack([jnp.sum(a, axis=0) for a in each], axis=1)
+
     def start(self, answers: Any, weights: Any) -> Params:
         """Params from the proportions of the categories."""
-        mine = answers[:, self._slice]
-        # A sum of selected weights: an array of indicators would take 16 times the memory of the answers.
-        each = [jnp.sum(jnp.where(mine == c, weights[:, None], 0), axis=0) for c in range(self.categories)]
-        counts = jnp.stack(each, axis=1) + 0.5
+        # XLA would write indicators of all rows at once to memory, 8 bytes for each category of each answer.
+        counts = chunked_sum(self._counts, answers, weights, chunk_rows(8 * self.categories * len(self.items))) + 0.5
         shares = counts / jnp.sum(counts, axis=1, keepdims=True)
         made = jax.vmap(lambda p: self.model.starting(p, len(self.abilities)))(shares)
         tree: Params = {}

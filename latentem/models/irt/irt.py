@@ -140,7 +140,7 @@ class IRT(Statistics, Verbs):
             groups = () if self.group is None else door.labels(self.group, table.others[self.group])
             seen = Seen(table.names, door.categories(table), groups)
         rows: dict[str, Any] = {"answers": door.codes(table, seen.categories)}
-        seen = replace(seen, complete=bool((rows["answers"] >= 0).all()))
+        seen = replace(seen, complete=bool(rows["answers"].min() >= 0))
         if self.group is not None:
             rows["group"] = door.groups(self.group, table.others[self.group], seen.groups)
         if self.covariates:

@@ -11,7 +11,7 @@ import numpy as np
 def remarks(irt: Any, params: Mapping[str, Any], rows: Any) -> list[str]:
     """What a reader of the fit should know: persons without answers, items whose key may be reversed."""
     told, names = [], irt.seen.names
-    empty = int(np.sum((np.asarray(rows["answers"]) < 0).all(axis=1)))
+    empty = int(np.sum(np.asarray(rows["answers"]).max(axis=1) < 0))
     if empty:
         told.append(f"{empty} of {len(rows['answers'])} persons answered no item: they say nothing of the items")
     for block in irt.blocks:
