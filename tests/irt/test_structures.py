@@ -60,6 +60,13 @@ def test_pairs_of_equal_slopes_maximise_the_likelihood() -> None:
     assert fit.log_likelihood == pytest.approx(-best.fun, abs=1e-6)
 
 
+def test_a_param_in_common_may_be_known() -> None:
+    of_all, of_each = lsat7("1pl", fixed={"slope": 1.2}), lsat7(fixed={"slope": 1.2})
+    assert of_all.n_parameters == of_each.n_parameters == 5
+    assert of_all.log_likelihood == pytest.approx(of_each.log_likelihood, abs=1e-9)
+    assert np.shape(of_all.params["1pl"]["slope"]) == ()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -192,17 +192,15 @@ class Block:
         def of_item(item: Params, own: Params, n: Expected) -> Params:
             def q(u: Float[Array, " P"]) -> Float[Array, ""]:
                 tried = jax.tree.map(lambda a: a[None], one.constrain(u))
-                known = jax.tree.map(lambda a: a[None], own)
+                known = {name: a if name in self.shared else a[None] for name, a in own.items()}
                 return n.value(single, {**tried, **known}, theta) + single.log_prior(tried)
 
             return one.constrain(newton(q, one.unconstrain(item)))
 
-        return {**jax.vmap(of_item, in_axes=(0, 0, expected.axes()))(free, held, expected), **held}
+        return {**jax.vmap(of_item, in_axes=(0, self._axes(held), expected.axes()))(free, held, expected), **held}
 
     def _single(self) -> Block:
-        return Block(
-            self.name, self.model, (0,), self.categories, self.abilities, self.groups, self.own, prior=self.prior
-        )
+        return replace(self, items=(0,), fixed=(), equal=())
 
     def log_prior(self, params: Params) -> Float[Array, ""]:
         """Sum of the log prior densities of all items."""
