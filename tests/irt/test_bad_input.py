@@ -23,6 +23,7 @@ def answers() -> np.ndarray:
 
 X = answers()
 COLUMNS = {f"q{j}": X[:, j] for j in range(4)}
+RATINGS = {f"q{j}": X[:, j] + X[:, j - 1] for j in range(4)}
 HALVES = np.repeat(["a", "b"], N // 2)
 AGE = np.linspace(20.0, 60.0, N)
 
@@ -43,6 +44,10 @@ def three_categories(item: Any, ability: Any) -> Any:
 
 def one_number(item: Any, ability: Any) -> Any:
     return item["slope"] * ability
+
+
+def rising(item: Any, ability: Any) -> Any:
+    return jax.nn.log_softmax(jnp.stack([jnp.zeros(()), item["slope"] * ability]))
 
 
 def needs_another(item: Any, ability: Any) -> Any:
@@ -175,7 +180,6 @@ def test_weights(weights: Any, told: str) -> None:
         ({"fixed": {"q9": {"slope": 1.0}}}, "fixed names item 'q9': expected one of q0, q1, q2, q3"),
         ({"fixed": {"q1": {"slop": 1.0}}}, "item params are slope, intercept: 'slop' is not among them"),
         ({"fixed": {"slop": 1.0}}, "item params are slope, intercept: 'slop' is not among them"),
-        ({"fixed": {"slope": np.nan}}, "fixed(value): the value holds NaN; give a number for every entry"),
         ({"shared": ("slop",)}, "item params are slope, intercept: 'slop' is not among them"),
         (
             {"prior": {"guessing": lem.priors.Beta(5, 17)}},
@@ -223,6 +227,102 @@ def test_declarations(options: dict[str, Any], told: str) -> None:
 )
 def test_declarations_of_another_kind(call: Callable[[], Any], told: str) -> None:
     refused(call, told, TypeError)
+
+
+LEAVE = "leave it out to estimate it"
+ANOTHER = "give other values, or leave them out to estimate them"
+
+
+@pytest.mark.parametrize(
+    ("model", "fixed", "told"),
+    [
+        ("3pl", {"guessing": 1.5}, f"fixed 'guessing' of item 'q0' = 1.5: expected a number between 0 and 1; {LEAVE}"),
+        (
+            "3pl",
+            {"q2": {"guessing": -0.1}},
+            f"fixed 'guessing' of item 'q2' = -0.1: expected a number between 0 and 1; {LEAVE}",
+        ),
+        (
+            "4pl",
+            {"upper": [0.9, 0.9, 0.9, 1.1]},
+            f"fixed 'upper' of item 'q3' = 1.1: expected a number between 0 and 1; {LEAVE}",
+        ),
+        (
+            "3pl",
+            {"guessing": 1.0},
+            "fixed params {'guessing': 1.0} of item 'q0': nobody could answer in category 1 of 2, yet somebody did; "
+            f"{ANOTHER}",
+        ),
+        ("2pl", {"slope": -np.inf}, f"fixed 'slope' of item 'q0' = -inf: expected a finite number; {LEAVE}"),
+        ("1pl", {"slope": np.inf}, f"fixed 'slope' = inf: expected a finite number; {LEAVE}"),
+        (
+            "graded",
+            {"threshold": [1.0, 0.0]},
+            "fixed 'threshold' of item 'q0' = [1.0, 0.0]: expected finite numbers that increase along the last axis, "
+            f"of shape (2,); {LEAVE}",
+        ),
+        (
+            "graded",
+            {"q1": {"threshold": 0.5}},
+            "fixed params {'threshold': [0.5, 0.5]} of item 'q1': nobody could answer in category 2 of 3, yet somebody "
+            f"did; {ANOTHER}",
+        ),
+        (
+            "gpcm",
+            {"q1": {"intercept": [0.1, np.inf]}},
+            f"fixed 'intercept' of item 'q1' = [0.1, inf]: expected finite numbers of shape (2,); {LEAVE}",
+        ),
+        (
+            lem.ItemModel(rising, {"slope": lem.positive()}),
+            {"slope": -1.0},
+            f"fixed 'slope' of item 'q0' = -1.0: expected a positive number; {LEAVE}",
+        ),
+    ],
+)
+def test_fixed_values_outside_their_constraint(model: Any, fixed: dict[str, Any], told: str) -> None:
+    data = RATINGS if model in ("graded", "gpcm") else COLUMNS
+    refused(lambda: lem.fit(lem.IRT(model, fixed=fixed), data), told)
+
+
+@pytest.mark.parametrize(
+    ("model", "fixed", "told"),
+    [
+        ("2pl", {"slope": np.ones((4, 4))}, "fixed 'slope' has shape (4, 4): expected (4,), or one number for all"),
+        ("1pl", {"slope": np.ones(4)}, "fixed 'slope' has shape (4,): expected one number"),
+        ("2pl", {"q1": {"slope": [1, 2]}}, "fixed 'slope' of item 'q1' has shape (2,): expected one number"),
+        (
+            "2pl",
+            {"q0": {"slope": 1}, "q1": {"slope": [1, 2]}},
+            "fixed 'slope' of item 'q1' has shape (2,): expected one number",
+        ),
+        (
+            "graded",
+            {name: {"threshold": [0.0, 1.0, 2.0]} for name in COLUMNS},
+            "fixed 'threshold' of item 'q0' has shape (3,): expected (2,), or one number for all",
+        ),
+        (
+            "1pl",
+            {"q1": {"slope": 1.0}},
+            "fixed 'slope' of item 'q1': all items have it in common; expected fixed={'slope': ...}",
+        ),
+        ("2pl", {"q1": 1.0}, "fixed['q1'] = 1.0: expected a dict by name of a param"),
+        (
+            {"q0": "3pl", **dict.fromkeys(list(COLUMNS)[1:], "2pl")},
+            {"q1": {"guessing": 0.2}},
+            "item params are slope, intercept: 'guessing' is not among them",
+        ),
+    ],
+)
+def test_fixed_values_of_another_shape(model: Any, fixed: dict[str, Any], told: str) -> None:
+    refused(lambda: lem.fit(lem.IRT(model, fixed=fixed), RATINGS if model == "graded" else COLUMNS), told)
+
+
+@pytest.mark.parametrize("value", [np.nan, "steep", None, 1j, [1, [2]], [[1.0, np.nan]], {"a": 1.0}])
+def test_fixed_values_that_are_no_numbers(value: Any) -> None:
+    told = f"= {value!r}: expected a number, or an array of them; leave out what is to be estimated"
+    refused(lambda: lem.IRT("2pl", fixed={"q1": {"slope": value}}), f"fixed['q1']['slope'] {told}")
+    if not isinstance(value, dict):
+        refused(lambda: lem.IRT("2pl", fixed={"slope": value}), f"fixed['slope'] {told}")
 
 
 # --- columns beside the answers

@@ -10,6 +10,7 @@ import numpy as np
 
 import latentem as lem
 from latentem.models.irt.blocks import Block
+from latentem.models.irt.fixed import known_params, short
 from latentem.models.irt.items import ItemModel
 from latentem.models.irt.known import KNOWN, Known
 
@@ -107,6 +108,11 @@ def blocks(irt: Any) -> tuple[Block, ...]:
         "free_items": irt.free_items,
         "equal": [item for found in equal.values() for one in found for item in one],
     }
+    for name in names:
+        if name in irt.fixed and name not in held:
+            raise ValueError(
+                f"fixed[{name!r}] = {short(irt.fixed[name])}: expected a dict by name of a param of the item"
+            )
     for argument, items in told.items():
         unknown = [item for item in items if item not in names]
         if unknown:
@@ -117,7 +123,7 @@ def blocks(irt: Any) -> tuple[Block, ...]:
         pattern = tuple(bool(p) for p in irt.mask[j])
         known = tuple(sorted(held.get(name, {})))
         kinds.setdefault(_Kind(chosen[name], len(categories[j]), pattern, known, free), []).append(j)
-    made = tuple(_block(irt, kind, _label(kind, list(kinds)), items, held) for kind, items in kinds.items())
+    made = tuple(_block(irt, kind, _label(kind, list(kinds)), items) for kind, items in kinds.items())
     return tuple(replace(block, equal=_places(irt, block, equal)) for block in made)
 
 
@@ -135,7 +141,7 @@ def _label(kind: _Kind, every: Sequence[_Kind]) -> str:
     return f"{label} ({', '.join(parts)})" if parts else label
 
 
-def _block(irt: Any, kind: _Kind, label: str, items: list[int], held: Mapping[str, Mapping[str, Any]]) -> Block:
+def _block(irt: Any, kind: _Kind, label: str, items: list[int]) -> Block:
     names = irt.seen.names
     first, dimensions = names[items[0]], sum(kind.pattern)
     row = Known(lambda c, d: kind.model) if isinstance(kind.model, ItemModel) else KNOWN[kind.model]
@@ -153,22 +159,22 @@ def _block(irt: Any, kind: _Kind, label: str, items: list[int], held: Mapping[st
         )
     params = dict(model.params)
     shared = frozenset(name for name in (*row.shared, *irt.shared) if name in params)
-    given: dict[str, Any] = {"slope": 1.0} if row.unit_slope else {}
-    given |= {name: value for name, value in irt.fixed.items() if not isinstance(value, Mapping)}
-    given |= {name: np.stack([np.asarray(held[names[j]][name], float) for j in items]) for name in kind.known}
-    for name in {*given, *irt.shared, *irt.prior, *irt.equal}:
-        if name not in params and not _elsewhere(irt, name):
+    block = Block(
+        label,
+        model,
+        tuple(items),
+        kind.categories,
+        abilities=tuple(int(d) for d in np.flatnonzero(kind.pattern)),
+        shared=shared,
+    )
+    alike = [name for name, value in irt.fixed.items() if not isinstance(value, Mapping)]
+    for name in [*kind.known, *alike, *irt.shared, *irt.prior, *irt.equal]:
+        if name not in params and (name in kind.known or not _elsewhere(irt, name)):
             raise ValueError(f"item params are {', '.join(params)}: {name!r} is not among them")
-    fixed = {}
-    for name in sorted(given.keys() & params.keys()):
-        whole = params[name].shape if name in shared else (len(items), *params[name].shape)
-        value = np.asarray(given[name], float)
-        try:
-            fixed[name] = lem.fixed(np.broadcast_to(value, whole))
-        except ValueError:
-            raise ValueError(
-                f"fixed {name!r} has shape {value.shape}: expected {whole}, or one number for all"
-            ) from None
+    known = known_params(irt, block, [names[j] for j in items], kind.known)
+    if row.unit_slope and "slope" not in known:
+        known["slope"] = np.ones(params["slope"].shape if "slope" in shared else (len(items), *params["slope"].shape))
+    fixed = {name: lem.fixed(value) for name, value in sorted(known.items())}
     if kind.free and shared - fixed.keys():
         raise ValueError(
             f"free_items names item {first!r}, which shares {min(shared)!r} with others: expected an item model "
@@ -179,15 +185,10 @@ def _block(irt: Any, kind: _Kind, label: str, items: list[int], held: Mapping[st
         common = {"slope"} if irt.invariance == "metric" and not kind.free else set()
         own = frozenset(params) - fixed.keys() - common
     prior = {**dict(model.prior or {}), **irt.prior}
-    return Block(
-        label,
-        model,
-        tuple(items),
-        kind.categories,
-        abilities=tuple(int(d) for d in np.flatnonzero(kind.pattern)),
+    return replace(
+        block,
         groups=max(1, len(irt.seen.groups)),
         own=own,
-        shared=shared,
         fixed=tuple(fixed.items()),
         prior=tuple((name, p) for name, p in sorted(prior.items()) if name in params),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from latentem.models.irt.fixed import refuse_what_is_no_number
 from latentem.models.irt.items import ItemModel
 from latentem.models.irt.known import KNOWN
 
@@ -38,6 +39,7 @@ def _each(irt: Any) -> None:
     for name in ("equal", "fixed", "prior"):
         if not isinstance(getattr(irt, name), Mapping):
             raise TypeError(f"{name}={getattr(irt, name)!r}: expected a dict by name of an item or param")
+    refuse_what_is_no_number(irt.fixed)
     if irt.nodes is not None and irt.nodes < 2:
         raise ValueError(f"nodes={irt.nodes!r}: expected at least 2 per dimension")
     for model in irt.models:
