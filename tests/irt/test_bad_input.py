@@ -325,6 +325,47 @@ def test_fixed_values_that_are_no_numbers(value: Any) -> None:
         refused(lambda: lem.IRT("2pl", fixed={"slope": value}), f"fixed['slope'] {told}")
 
 
+# --- fewer items than a model takes
+
+
+def determined(items: int, params: int, free: int) -> str:
+    answers = f"the answers to {items} {'item' if items == 1 else 'items'} determine at most {params} params"
+    free_params = f"this model has {free} free; add items, or hold params by fixed=, shared= or prior="
+    return f"{answers}, the proportions of their patterns: {free_params}"
+
+
+@pytest.mark.parametrize(
+    ("options", "items", "told"),
+    [
+        ({"model": "2pl"}, 1, determined(1, 1, 2)),
+        ({"model": "2pl"}, 2, determined(2, 3, 4)),
+        ({"model": "rasch"}, 1, determined(1, 1, 2)),
+        ({"model": "3pl"}, 3, determined(3, 7, 9)),
+        ({"model": "2pl", "group": "g", "invariance": "configural"}, 2, determined(2, 6, 8)),
+        ({"model": "2pl", "covariates": ("sex",)}, 1, determined(1, 2, 3)),
+    ],
+)
+def test_more_params_than_the_answers_determine(options: dict[str, Any], items: int, told: str) -> None:
+    beside = {"g": HALVES} if "group" in options else {"sex": np.arange(N) % 2} if "covariates" in options else {}
+    refused(lambda: lem.fit(lem.IRT(**options), {**dict(list(COLUMNS.items())[:items]), **beside}), told)
+
+
+@pytest.mark.parametrize(
+    ("options", "items"),
+    [
+        ({"model": "2pl"}, 3),
+        ({"model": "rasch"}, 2),
+        ({"model": "2pl", "shared": ("slope",)}, 2),
+        ({"model": "2pl", "fixed": {"slope": 1.0}}, 1),
+        ({"model": "2pl", "prior": {"slope": lem.priors.Normal(1.0, 1.0)}}, 2),
+        ({"model": "2pl", "histogram": True}, 3),
+    ],
+)
+def test_as_many_params_as_the_answers_determine(options: dict[str, Any], items: int) -> None:
+    model, _ = lem.IRT(**options).declare(X[:, :items])
+    assert model.space.size > 0
+
+
 # --- columns beside the answers
 
 

@@ -83,7 +83,12 @@ def test_the_grid_is_doubled_and_the_change_reported(run: Run, tmp_path: Path) -
         ("a,b\n1,0.5\n0,1\n", "", "item 'b' holds 0.5: expected whole numbers"),
         ("a,b\n1,1\n0,1\n", "", "item 'b' has one category (all answers are 1)"),
         ("a,b\n1,0\n2,1\n0,1\n", "", "item 'a' has 3 categories (0, 1, 2): item model '2pl' takes 2"),
-        ("a,b,n\n1,0,-1\n0,1,2\n", "--weights n", "column 'n' on line 2 = -1.0: expected finite numbers of at least 0"),
+        (
+            "a,b,n\n1,0,-1\n0,1,2\n",
+            "--model rasch --weights n",
+            "column 'n' on line 2 = -1.0: expected finite numbers of at least 0",
+        ),
+        ("a,b\n1,0\n0,1\n", "", "the answers to 2 items determine at most 3 params"),
         ("a,b,n\n1,0,\n0,1,2\n", "--weights n", "column 'n' has no value on line 2"),
         ("a,b\n1,0\n0,1\n", "--guessing-prior 0.2", "expected two numbers, like -1.5,1"),
         ("a,b\n1,x\n0,1\n", "", "column 'b' holds text, 'x' on line 2"),

@@ -18,6 +18,7 @@ from latentem.models.irt import simulate as simulation
 from latentem.models.irt.ability import Ability, Grid
 from latentem.models.irt.bifactor import Bifactor
 from latentem.models.irt.blocks import Block
+from latentem.models.irt.identified import refuse_too_few_items
 from latentem.models.irt.known import KNOWN
 from latentem.models.irt.seen import Seen
 from latentem.models.irt.statistics import Statistics
@@ -148,7 +149,10 @@ class IRT(Statistics, Verbs):
             if self.seen is None:
                 door.refuse_dependent(self.covariates, rows["covariates"])
         chosen = dict(self.model) if isinstance(self.model, tuple) else self.model
-        return _model(replace(self, model=chosen, seen=seen)), rows
+        model = _model(replace(self, model=chosen, seen=seen))
+        if self.seen is None:
+            refuse_too_few_items(model, rows)
+        return model, rows
 
     @property
     def _columns(self) -> tuple[str, ...]:
