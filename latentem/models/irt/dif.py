@@ -33,6 +33,8 @@ def dif(fit: Any, group: Any, alpha: float, purify: bool) -> dict[str, np.ndarra
     while True:
         tried.add(free)
         base, start = study.fit(free, start)
+        # One after the other, by one program: E-steps are nearly all of it. Side by side (vmap), every fit goes on
+        # until the slowest ends, and both ways of a condition: 1.05 s against 0.60 s for 20 items and 4,000 persons.
         tests = [_test(base, study.fit(free ^ {j}, start)[0]) for j in items]
         chi2, df, p = (np.array(column) for column in zip(*tests, strict=True))
         found = _anchors_but(free, p, alpha)
