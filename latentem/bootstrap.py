@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from latentem import data as door
 from latentem.chain.form import ChainForm
+from latentem.chain.layout import owner
 from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.model import Model
@@ -188,7 +189,7 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
 def _steps(form: ChainForm, prepared: Prepared) -> Prepared:
     """The steps of replicated sequences as rows; padding and what is missing weigh nothing."""
     rows, n = prepared.rows, prepared.weights.shape[0]
-    real = rows["sequence"][0] < n
+    real = owner(rows["sequence"][0]) < n
     if "observed" in rows:
         real = real & rows["observed"][0]
     steps = jax.tree.map(lambda a: a.reshape(a.shape[0], -1, *a.shape[5:]), rows["x"])

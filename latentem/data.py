@@ -199,6 +199,18 @@ def _rows(leaves: list[tuple[str, Any]]) -> int:
     return lengths[0]
 
 
+def has_nan(array: np.ndarray) -> bool:
+    """Whether an entry is NaN, found without a second array of the length of the data."""
+    return array.dtype.kind == "f" and bool(np.isnan(np.min(array, initial=np.inf)))
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether no entry is NaN or infinite, found without a second array of the length of the data."""
+    return array.dtype.kind != "f" or bool(
+        np.isfinite(np.min(array, initial=0.0)) and np.isfinite(np.max(array, initial=0.0))
+    )
+
+
 def _blocks(array: Any) -> Iterator[tuple[int, np.ndarray]]:
     """The rows in blocks of bounded size, each with the number of its first row."""
     host = np.asarray(array)

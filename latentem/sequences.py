@@ -75,9 +75,11 @@ class Sequences:
         if self.observed is not None:
             return self
         leaves = [np.asarray(a) for a in jax.tree.leaves(self.steps)]
+        if not all(door.has_nan(a) for a in leaves):
+            return self
         missing = np.ones(self.total, bool)
         for a in leaves:
-            missing &= np.isnan(a).reshape(len(a), -1).all(axis=1) if a.dtype.kind == "f" else False
+            missing &= np.isnan(a).reshape(len(a), -1).all(axis=1)
         if not missing.any():
             return self
         if missing.all():

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from latentem.chain.codebook import Coded, look_up
+from latentem.chain.layout import begins
 from latentem.chain.potentials import Potentials, shifted
 from latentem.latents import Chain
 from latentem.model import Factored, Model
@@ -17,7 +18,7 @@ from latentem.model import Factored, Model
 
 def potentials(model: Model, params: Any, context: Any, rows: Any) -> Potentials:
     """Log potentials of one stretch of the lanes."""
-    start = rows["start"]
+    start = begins(rows["sequence"])
     length, width = start.shape
     assert isinstance(model.latent, Chain)
     k = model.latent.size

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from latentem import data as door
 from latentem.chain.codebook import Coded, codebook, tally
-from latentem.chain.layout import blocks_for, lay_out
+from latentem.chain.layout import begins, blocks_for, lay_out, owner
 from latentem.chain.walk import Walk, of_steps
 from latentem.chunks import weighted
 from latentem.forms import Form, Prepared
@@ -23,6 +23,8 @@ from latentem.sequences import Sequences
 
 #: Looking up pays for so many steps, and for features of which a matrix product costs more.
 STEPS, WIDE = 2048, 8
+#: Groups of lanes of which the model takes its units.
+GROUPS = 16
 
 
 class Expected(NamedTuple):
@@ -113,7 +115,7 @@ class ChainForm(Form):
             raise ValueError(f"labels hold state {labels.max()}: expected 0 to {most}, or -1 for not known")
 
     def cells(self, prepared: Prepared) -> int:
-        return prepared.rows["start"].size * self.states
+        return prepared.rows["sequence"].size * self.states
 
     def thinned(self, prepared: Prepared, rows: int) -> Prepared:
         return prepared
@@ -130,7 +132,7 @@ class ChainForm(Form):
         """log p(sequence | params) of every sequence."""
         scales = self.walk.log_scales(params, prepared)
         n = prepared.weights.shape[0]
-        which = self.walk.laid(prepared).rows["sequence"]
+        which = owner(self.walk.laid(prepared).rows["sequence"])
         real, which = which < n, which.reshape(-1)
         return jax.ops.segment_sum(jnp.where(real, scales, 0.0).reshape(-1), which, n + 1)[:n]
 
@@ -146,7 +148,7 @@ class ChainForm(Form):
         def summarise(rows: Any, smoothed: Array, pairs: Array, w: Array) -> Expected:
             return self._counts(rows, smoothed, pairs, w, statistics)
 
-        if prepared.rows["start"].shape[:2] == (1, 1) or adds:
+        if prepared.rows["sequence"].shape[:2] == (1, 1) or adds:
             return self.walk.smooth(params, prepared, summarise)
         # The weights of the states are needed step by step, and make one long stretch.
         rows = jax.tree.map(lambda a: self.walk.joined(a)[None, None], prepared.rows)
@@ -157,9 +159,10 @@ class ChainForm(Form):
         """Expected counts of one stretch."""
         k = self.states
         of_step = smoothed * w[:, None]
-        first = jnp.sum(jnp.where(rows["start"][:, None], of_step, 0.0), axis=(0, 2))
+        start = begins(rows["sequence"])
+        first = jnp.sum(jnp.where(start[:, None], of_step, 0.0), axis=(0, 2))
         if pairs.ndim == 4:
-            counted = jnp.where(rows["start"][:, None, None], 0.0, weighted(w[:, None, None], pairs))
+            counted = jnp.where(start[:, None, None], 0.0, weighted(w[:, None, None], pairs))
             pairs = jnp.moveaxis(counted, -1, 1).reshape(-1, k, k)
         if "observed" in rows:
             of_step = jnp.where(rows["observed"][:, None], of_step, 0.0)
@@ -195,7 +198,7 @@ class ChainForm(Form):
             moving = jax.vmap(lambda i: jax.vmap(lambda j: step(params, x, j, i))(states))(states)  # pyright: ignore
             return jnp.sum(weighted(jnp.where(begins, q, 0.0), opening)) + jnp.sum(weighted(pairs, moving))
 
-        start = self.walk.joined(prepared.rows["start"]).reshape(-1)
+        start = begins(self.walk.joined(prepared.rows["sequence"])).reshape(-1)
         return jnp.sum(jax.vmap(of_row)(rows, completed.emission, completed.transition, start))
 
     @property
@@ -253,7 +256,13 @@ def _tallied(context: Any, occupied: Float[Array, "K n"], rows: Any) -> tuple[Fl
 
 @partial(jax.jit, static_argnums=0)
 def _context(factored: Factored, book: Any, rows: Any, weights: Float[Array, " N"]) -> Any:
-    """What the model needs from the data as a whole: steps with the weight of their sequence, none where missing."""
+    """What the model needs from the data as a whole: steps with the weight of their sequence, none where missing.
+
+    It is a unit for numbers, so that of many groups of lanes some, evenly spaced, tell enough: nothing of the length of
+    a very long sequence is made.
+    """
+    stride = max(1, rows["sequence"].shape[0] // GROUPS)
+    rows = jax.tree.map(lambda a: a[::stride], rows)
     each = of_steps(weights, rows["sequence"])
     each = jnp.where(rows["observed"], each, 0.0) if "observed" in rows else each
     x = rows["x"] if isinstance(book, tuple) and not book else jax.tree.map(lambda a: a[rows["x"]], book)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from latentem import data as door
 from latentem.chain.lanes import Lanes, pack
@@ -19,7 +19,7 @@ from latentem.sequences import Sequences
 CELLS, LONGEST, NARROWEST = 1 << 16, 1 << 18, 16
 #: A few long lanes of few states are cut into blocks of about BLOCK steps that are worked on side by side: what each
 #: does to the distribution before it is a small matrix, and these are put together first.
-BLOCK, FEW_LANES, FEW_STATES, BLOCK_CELLS = 256, 8, 8, 1 << 17
+BLOCK, FEW_LANES, FEW_STATES, BLOCK_CELLS = 256, 8, 8, 1 << 14
 #: Sequences of so many steps on average are copied to their lanes in one piece each: no index of every step is made.
 LONG_PIECES = 64
 
@@ -53,28 +53,36 @@ def lay_out(sequences: Sequences, states: int, blocks: int, dtype: str) -> dict[
     length = -(-height // stretches)
     shape, pieces = (groups, stretches * length, narrow), _pieces(lanes, lengths, height, blocks)
 
-    def lay(values: np.ndarray, padding: Any) -> Array:
+    def lay(values: Any, padding: Any, of_steps: bool = True) -> Array:
+        """On the lanes: values of steps, or of sequences, whose complement marks their first step."""
         values = np.asarray(values)
         rest = values.shape[1:]
-        laid = np.full((*shape, *rest), padding, values.dtype)
+        laid = _aligned((*shape, *rest), _kept(values, dtype))
+        laid[...] = padding
         if pieces is None:
             step, lane = lanes.places(lengths)
             if blocks > 1:
                 block, step = np.divmod(step, height)
                 lane = block * lanes.width + lane
-            laid[lane // narrow, step, lane % narrow] = values
-        else:
-            for source, step, lane, size in pieces:
-                laid[lane // narrow, step : step + size, lane % narrow] = values[source : source + size]
-        return jnp.asarray(laid.reshape(groups, stretches, length, narrow, *rest))
+            laid[lane // narrow, step, lane % narrow] = values if of_steps else np.repeat(values, lengths)
+            first = () if of_steps else (lane[starts] // narrow, step[starts], lane[starts] % narrow)
+        else:  # no array of the length of the data is made but the one returned
+            for p in pieces:
+                part = values[p.source : p.source + p.size] if of_steps else values[p.sequence]
+                laid[p.lane // narrow, p.step : p.step + p.size, p.lane % narrow] = part
+            at = [(p.lane // narrow, p.step, p.lane % narrow) for p in pieces if p.source == starts[p.sequence]]
+            first = tuple(np.array(at).T)
+        if not of_steps:
+            laid[first] = ~laid[first]
+        return jax.device_put(laid.reshape(groups, stretches, length, narrow, *rest))
 
-    steps, observed, n = sequences.steps, sequences.observed, sequences.n
+    steps, observed, n, starts = sequences.steps, sequences.observed, sequences.n, sequences.starts
     # The smallest integers that count the sequences and stand for padding.
     which = np.arange(n, dtype=np.min_scalar_type(-n - 1))
     rows: dict[str, Any] = {
-        "x": jax.tree.map(lambda a: lay(a, _like(a)), door.cast(steps, dtype)),
-        "start": lay(sequences.begins, True),
-        "sequence": lay(np.repeat(which, lengths), n),
+        # Padding is an observation, so that no density fails on it.
+        "x": jax.tree.map(lambda a: lay(a, np.asarray(a)[0]), steps),
+        "sequence": lay(which, ~n, of_steps=False),
     }
     if observed is not None:
         rows["observed"] = lay(observed, True)
@@ -83,11 +91,28 @@ def lay_out(sequences: Sequences, states: int, blocks: int, dtype: str) -> dict[
     return rows
 
 
-def _pieces(
-    lanes: Lanes, lengths: Int[np.ndarray, " N"], height: int, blocks: int
-) -> list[tuple[int, int, int, int]] | None:
-    """(first step in the data, step and lane that it goes to, how many steps) of parts that stay on one lane; None
-    where they would be many for their length, so that steps are better placed one by one.
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array that begins where a vector unit likes it: on the CPU JAX then takes it as it is, without a copy."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size].view(dtype).reshape(shape)
+
+
+class Piece(NamedTuple):
+    """Steps of one sequence that stay together: the first of them in the data, the step and the lane it goes to, how
+    many they are."""
+
+    source: int
+    step: int
+    lane: int
+    size: int
+    sequence: int
+
+
+def _pieces(lanes: Lanes, lengths: Int[np.ndarray, " N"], height: int, blocks: int) -> list[Piece] | None:
+    """Parts that stay on one lane; None where they would be many for their length, so that steps are better placed one
+    by one.
 
     Args:
         lanes: of the sequences.
@@ -98,20 +123,26 @@ def _pieces(
     if len(lengths) * LONG_PIECES > int(lengths.sum()):
         return None
     found = []
-    for begin, offset, lane, size in zip(
-        (np.cumsum(lengths) - lengths).tolist(),
-        lanes.offset.tolist(),
-        lanes.lane.tolist(),
-        lengths.tolist(),
-        strict=True,
-    ):
+    begins = np.cumsum(lengths) - lengths
+    each = zip(begins.tolist(), lanes.offset.tolist(), lanes.lane.tolist(), lengths.tolist(), strict=True)
+    for sequence, (begin, offset, lane, size) in enumerate(each):
         done = 0
         while done < size:
             block, step = divmod(offset + done, height) if blocks > 1 else (0, offset)
             part = min(size - done, height - step)
-            found.append((begin + done, step, block * lanes.width + lane, part))
+            found.append(Piece(begin + done, step, block * lanes.width + lane, part, sequence))
             done += part
     return found
+
+
+def begins(sequence: Int[Any, "*n"]) -> Bool[Any, "*n"]:
+    """Whether a sequence begins at each step, of the numbers of the sequences as they are laid out."""
+    return sequence < 0
+
+
+def owner(sequence: Int[Any, "*n"]) -> Int[Any, "*n"]:
+    """The sequence that each step belongs to, of the numbers as they are laid out; N of padding."""
+    return jnp.where(sequence < 0, ~sequence, sequence)
 
 
 def joined(a: Float[Any, "G P L B *rest"], blocks: int) -> Float[Any, "T lanes *rest"]:
@@ -126,6 +157,9 @@ def joined(a: Float[Any, "G P L B *rest"], blocks: int) -> Float[Any, "T lanes *
     return jnp.moveaxis(used, 1, 0).reshape(blocks * length, lanes, *rest)
 
 
-def _like(a: Any) -> Any:
-    """What padding is made of: an observation, so that no density fails on it."""
-    return np.asarray(a)[0]
+def _kept(values: np.ndarray, dtype: str) -> Any:
+    """The dtype that values are laid out in: `dtype` where they are real, after a look at whether they go into it."""
+    if values.dtype.kind != "f":
+        return values.dtype
+    door.cast(np.array([np.nanmin(values), np.nanmax(values)]), dtype)
+    return dtype

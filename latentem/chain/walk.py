@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from latentem.chain import factors, logarithmic, scaled
-from latentem.chain.layout import joined
+from latentem.chain.layout import joined, owner
 from latentem.chain.potentials import Forward, Potentials
 from latentem.chunks import weighted
 from latentem.forms import Prepared
@@ -54,7 +54,7 @@ class Walk:
 
     def edges(self, params: Any, rows: Any) -> tuple[Float[Array, "K B"], Float[Array, "K B"]]:
         """What the first and the last stretch get from beyond."""
-        shape = (self.states, rows["start"].shape[-1])
+        shape = (self.states, rows["sequence"].shape[-1])
         outside = self.arithmetic.OUTSIDE
         dtype = jnp.result_type(*jax.tree.leaves(params), jnp.float32)
         return jnp.full(shape, outside[0], dtype), jnp.full(shape, outside[1], dtype)
@@ -62,7 +62,7 @@ class Walk:
     def _joints(self, params: Any, prepared: Prepared) -> tuple[Float[Array, "G K B"], Float[Array, "G K B"]]:
         """(what the lanes of each group begin with, what they end with): nothing, or what passes between blocks."""
         rows = prepared.rows
-        groups, narrow = rows["start"].shape[0], rows["start"].shape[-1]
+        groups, narrow = rows["sequence"].shape[0], rows["sequence"].shape[-1]
         begin, end = self.edges(params, rows)
         if self.blocks == 1:
             return jnp.broadcast_to(begin, (groups, *begin.shape)), jnp.broadcast_to(end, (groups, *end.shape))
@@ -94,7 +94,7 @@ class Walk:
             f = self.arithmetic.forward(self.potentials(params, context, rows), before)
             return f.end, (keep(rows, f.log_scale), before)
 
-        if group["start"].shape[0] > 1:
+        if group["sequence"].shape[0] > 1:
             return lax.scan(body, begin, group)[1]
         _, (kept, _) = body(begin, jax.tree.map(lambda a: a[0], group))
         return kept[None], begin[None]
@@ -110,7 +110,7 @@ class Walk:
 
     def _scales(self, params: Any, prepared: Prepared, keep: Any) -> Float[Array, "G P *kept"]:
         begins, _ = self._joints(params, prepared)
-        if prepared.rows["start"].shape[0] == 1:
+        if prepared.rows["sequence"].shape[0] == 1:
             one = jax.tree.map(lambda a: a[0], prepared.rows)
             return self._forward(params, prepared.context, one, begins[0], keep)[0][None]
         return lax.map(lambda x: self._forward(params, prepared.context, x[0], x[1], keep)[0], (prepared.rows, begins))
@@ -137,7 +137,7 @@ class Walk:
             return self._smooth(params, prepared.context, rows, begin, end, each, summarise)
 
         first = jax.tree.map(lambda a: a[0], everything)
-        if prepared.rows["start"].shape[0] == 1:
+        if prepared.rows["sequence"].shape[0] == 1:
             evidence, found = of_group(first)
             return pairwise_sum(evidence), found
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, first)[1])
@@ -161,7 +161,7 @@ class Walk:
             s = self.arithmetic.backward(p, f, before, end, w)
             return s.end, (_weighted_sum(each, rows, f.log_scale), summarise(rows, s.smoothed, s.pairs, w))
 
-        if group["start"].shape[0] == 1:
+        if group["sequence"].shape[0] == 1:
             _, (evidence, found) = back(end, jax.tree.map(lambda a: a[0], group), begin)
             return evidence[None], found
         _, begins = self._forward(params, context, group, begin, partial(_weighted_sum, each))
@@ -188,8 +188,8 @@ def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:
 def of_steps(weights: Float[Array, " N"], sequence: Int[Array, "*n"]) -> Float[Array, "*n"]:
     """The weight of the sequence that each step belongs to; 0 of padding."""
     if weights.shape[0] == 1:  # no look-up, so that no array of weights is ever made
-        return jnp.where(sequence == 0, weights[0], 0.0)
-    return jnp.append(weights, 0)[sequence]
+        return jnp.where(owner(sequence) == 0, weights[0], 0.0)
+    return jnp.append(weights, 0)[owner(sequence)]
 
 
 def _weighted_sum(weights: Array, rows: Any, log_scale: Float[Array, "L B"]) -> Float[Array, ""]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from latentem import data as door
+
 WRAP = "wrap the column in Independent to use rows by their observed entries"
 
 
@@ -61,6 +63,8 @@ def refuse(family: str, x: np.ndarray, bad: np.ndarray, expected: str, advice: s
 
 def finite(family: str, x: np.ndarray, missing: bool = False) -> np.ndarray:
     """x without infinite entries, and without NaN unless missing entries are accepted."""
+    if door.all_finite(x):
+        return x
     if not missing:
         refuse(family, x, np.isnan(x), "a number", WRAP)
     refuse(family, x, np.isinf(x), "a finite number", "remove the row or correct the entry")

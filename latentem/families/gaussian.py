@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem import data as door
 from latentem import priors
 from latentem.constraints import covariance, positive, real
 from latentem.families import (
@@ -77,11 +78,12 @@ class Gaussian(Family):
     def declare(self, x: Any) -> tuple[Gaussian, np.ndarray]:
         x = checks.matrix("Gaussian", x, self.dim)
         checks.finite("Gaussian", x, missing=True)
-        empty = np.isnan(x).all(axis=0)
+        missing = door.has_nan(x)
+        empty = np.isnan(x).all(axis=0) if missing else np.zeros(1, bool)
         if empty.any():
             column = int(np.argmax(empty))
             raise ValueError(f"Gaussian: column {column} has no observed entry: expected at least one; drop the column")
-        return replace(self, dim=x.shape[1], missing=self.missing or bool(np.isnan(x).any())), x
+        return replace(self, dim=x.shape[1], missing=self.missing or missing), x
 
     def constraints(self) -> Params:
         mean = real(self._size)

@@ -12,6 +12,7 @@ import numpy as np
 from jax.random import split
 from jaxtyping import Array, Bool, Float
 
+from latentem import data as door
 from latentem.families import checks
 from latentem.families.base import NONE, Family, Names, Params, floating
 
@@ -216,7 +217,7 @@ def _declare_column(name: str, part: Family, column: Any) -> tuple[Family, Any, 
     if isinstance(column, Mapping):
         return *_labelled(f"column {name!r}", part, column), False
     array = checks.numbers(f"column {name!r}", column)
-    if not np.isnan(array).any() or (part.accepts_missing and array[0].size > 1):
+    if not door.has_nan(array) or (part.accepts_missing and array[0].size > 1):
         return *_labelled(f"column {name!r}", part, array), False
     seen = ~np.isnan(array).reshape(len(array), -1).any(axis=1)
     if not seen.any():

@@ -29,7 +29,7 @@ def e_step(form: ChainForm, series: lem.Sequences) -> tuple[np.ndarray, float, A
         prepared = form.prepare(series, weights, "float64")
         logs = np.asarray(form.log_prob(PARAMS, prepared))
         total, expected = jax.jit(form.expect)(PARAMS, prepared)
-        return logs, float(total), jax.tree.map(np.asarray, expected), prepared.rows["start"].shape
+        return logs, float(total), jax.tree.map(np.asarray, expected), prepared.rows["sequence"].shape
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,10 @@ def test_steps_are_laid_out_one_by_one_as_in_pieces(monkeypatch: pytest.MonkeyPa
     # And they lie where `places` says.
     step, lane = pack(found.lengths).places(found.lengths)
     np.testing.assert_array_equal(one_by_one["x"][step, lane][~gone], np.arange(1.0, total + 1)[~gone])
-    np.testing.assert_array_equal(one_by_one["sequence"][step, lane], np.repeat(np.arange(301), lengths))
+    sequence = one_by_one["sequence"][step, lane]
+    np.testing.assert_array_equal(layout.owner(sequence), np.repeat(np.arange(301), lengths))
+    np.testing.assert_array_equal(layout.begins(sequence), found.begins)
     np.testing.assert_array_equal(one_by_one["label"][step, lane], labels)
-    np.testing.assert_array_equal(one_by_one["start"][step, lane], found.begins)
 
 
 def same(parts: tuple[Any, ...], whole: tuple[Any, ...]) -> None:
@@ -133,7 +134,7 @@ def test_looking_up(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
             total, expected = form.expect(params, prepared)
             q = form.q(params, expected, prepared)
             coded = isinstance(prepared.context, chain_form.Coded)
-            return coded, prepared.rows["start"].shape[1], (total, expected.first, expected.transition, q)
+            return coded, prepared.rows["sequence"].shape[1], (total, expected.first, expected.transition, q)
 
     monkeypatch.setattr(chain_form, "STEPS", 0)
     coded, _, looked_up = answers()
