@@ -1,11 +1,15 @@
-"""Room for compiled programs: each fit of a new model leaves about a thousand memory maps behind, and a process that
-runs out of them crashes inside the compiler, with everything it has fitted."""
+"""Compiled programs: room for them, and compiling one while another is compiled."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 
 #: Share of the memory maps that the system allows a process, at which compiled programs are dropped.
 FULL = 0.7
@@ -15,10 +19,16 @@ CALLS = 4
 _MAPS, _LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 _calls = 0
 
+#: What `ahead` has compiled, and how many of them it remembers.
+_seen: set[Any] = set()
+MOST = 256
+
 
 def make_room() -> bool:
     """Drop what JAX has compiled when this process has used most of its memory maps; True when it did.
 
+    Each fit of a new model leaves about a thousand memory maps behind, and a process that runs out of them crashes
+    inside the compiler, with everything it has fitted.
     Nothing but time is lost: what is needed again is compiled again, or read from a persistent compilation cache. Only
     Linux limits memory maps; elsewhere nothing is done.
     """
@@ -29,4 +39,36 @@ def make_room() -> bool:
     if _MAPS.read_bytes().count(b"\n") < FULL * int(_LIMIT.read_text()):
         return False
     jax.clear_caches()
+    _seen.clear()
     return True
+
+
+@contextmanager
+def ahead(program: Any, static: Any, *args: Any) -> Iterator[None]:
+    """Compile `program(static, *args)` on another core while the block runs, the first time such arguments come.
+
+    A program that does not compile says so when it is called, not here.
+
+    Args:
+        program: what `jax.jit(f, static_argnums=0)` returned.
+        static: its static argument.
+        args: pytrees of arrays.
+    """
+    leaves, structure = jax.tree.flatten(args)
+    shapes = tuple((a.shape, a.dtype) for a in leaves)
+    signature = (program, static, structure, shapes)
+    if signature in _seen:
+        yield
+        return
+    if len(_seen) >= MOST:
+        _seen.clear()
+    _seen.add(signature)
+    x64 = jax.numpy.result_type(float) == np.float64  # the setting of a thread
+
+    def compile_it() -> None:
+        with jax.enable_x64(x64):
+            program.lower(static, *args).compile()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(compile_it)
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from latentem.loop import (
 from latentem.model import Model
 from latentem.mstep import resolve
 from latentem.online import fit_online, read_batches
+from latentem.polish import ahead as polishing
 from latentem.polish import polish as polish_params
 from latentem.prepare import Problem, prepare
 from latentem.progress import Progress
@@ -239,7 +241,9 @@ def _maximize(
         np.asarray(options.step_tolerance, options.dtype),
         np.asarray(0, np.int32),
     )
-    run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
+    later = polishing(form, params, prepared) if affordable else nullcontext()
+    with later:
+        run = _run(setup, params, prepared, stop, options.max_iterations, line, callback)
     if not np.any(np.isfinite(run.objectives)):
         raise NoStart(_where_impossible(form, _first(params), prepared))
     best, reason, notes = restarts.choose(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from latentem import derivatives
+from latentem import compiled, derivatives
 from latentem.forms import Form, Prepared
 from latentem.newton import LONGEST_STEP, ascent_direction
 
@@ -66,6 +67,13 @@ class Polished(NamedTuple):
 
 def _at(form: Form, u: Float[np.ndarray, " P"], prepared: Prepared) -> derivatives.Expansion:
     return jax.tree.map(np.asarray, derivatives.compiled_expansion(form, prepared, u))
+
+
+def ahead(form: Form, params: Any, prepared: Prepared) -> AbstractContextManager[None]:
+    """While it is entered, what a polish needs is compiled on another core; params have a leading axis of starts."""
+    dtype = jax.tree.leaves(params)[0].dtype
+    u = np.zeros(form.model.space.size, dtype)
+    return compiled.ahead(derivatives.compiled_expansion, form, prepared, u)
 
 
 def climb(form: Form, u: Any, prepared: Prepared, *, iterations: int = 30) -> Polished:

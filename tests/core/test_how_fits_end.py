@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import latentem as lem
-from latentem import compiled
 from latentem.posterior import logsumexp
 
 
@@ -44,19 +41,3 @@ def test_an_m_step_that_is_not_finite_is_named() -> None:
     model = lem.Model(root, lem.Finite(2), {"mean": lem.real(2)})
     with pytest.raises(ValueError, match="first M-step gave params that are not finite"):
         lem.fit(model, np.array([1.0, 2.0, -1.0]), initial={"mean": [0.0, 0.0]}, compress=False, m_step="gradient")
-
-
-def test_compiled_programs_make_room_before_the_process_runs_out_of_maps(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    limit = tmp_path / "max_map_count"
-    limit.write_text("10\n")
-    dropped: list[bool] = []
-    monkeypatch.setattr(compiled, "_LIMIT", limit)
-    monkeypatch.setattr(jax, "clear_caches", lambda: dropped.append(True))
-    if not compiled._MAPS.exists():
-        monkeypatch.setattr(compiled, "_MAPS", limit)
-        limit.write_text("1\n")
-    assert any([compiled.make_room() for _ in range(compiled.CALLS)]) and dropped
-    limit.write_text("1000000000\n")
-    assert not any([compiled.make_room() for _ in range(compiled.CALLS)])
