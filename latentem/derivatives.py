@@ -34,10 +34,18 @@ def likelihood_score(form: Form, prepared: Prepared, u: Vector) -> Vector:
     return jax.grad(lambda v: form.q(space.constrain(v), completed, prepared))(u)
 
 
+def value_and_score(form: Form, prepared: Prepared, u: Vector) -> tuple[Float[Array, ""], Float[Array, ""], Vector]:
+    """(log-likelihood, log prior, gradient of their sum in u), out of one E-step."""
+    space = form.model.space
+    log_likelihood, completed = form.expect(space.constrain(u), prepared)
+    gradient = jax.grad(lambda v: form.q(space.constrain(v), completed, prepared))(u)
+    log_prior, of_prior = jax.value_and_grad(lambda v: form.model.log_prior(space.constrain(v)))(u)
+    return log_likelihood, log_prior, gradient + of_prior
+
+
 def score(form: Form, prepared: Prepared, u: Vector) -> Vector:
     """Gradient of the objective (log-likelihood + log prior) in u."""
-    prior = jax.grad(lambda v: form.model.log_prior(form.model.space.constrain(v)))(u)
-    return likelihood_score(form, prepared, u) + prior
+    return value_and_score(form, prepared, u)[2]
 
 
 def jacobian_in_blocks(f: Callable[[Vector], Any], u: Vector, block: int = BLOCK) -> Any:
@@ -88,11 +96,8 @@ def expansion(form: Form, prepared: Prepared, u: Vector) -> Expansion:
     space = form.model.space
 
     def at(v: Vector) -> tuple[Vector, tuple[Array, Array, Vector]]:
-        log_likelihood, completed = form.expect(space.constrain(v), prepared)
-        gradient = jax.grad(lambda t: form.q(space.constrain(t), completed, prepared))(v)
-        log_prior, of_prior = jax.value_and_grad(lambda t: form.model.log_prior(space.constrain(t)))(v)
-        gradient = gradient + of_prior
-        return gradient, (log_likelihood, log_prior, gradient)
+        found = value_and_score(form, prepared, v)
+        return found[-1], found
 
     params = space.with_fixed(space.constrain(u))
     if u.shape[0] > BLOCK:

@@ -23,6 +23,7 @@ from latentem.inference.information import information
 from latentem.inference.intervals import Bounds, WaldTest, confidence_intervals, wald_test
 from latentem.inference.rate import Rate, rate
 from latentem.inference.scores import scores_per_observation
+from latentem.inference.sensitivity import Sensitivity, sensitivity
 from latentem.latents import Chain
 from latentem.model import Model
 from latentem.prepare import Problem, choose_form
@@ -262,6 +263,23 @@ class Fit:
     def influence(self) -> Influence:
         """Change of the params when each observation is dropped, to first order, without refitting."""
         return influence(self._maximum("influence"))
+
+    def sensitivity(self, model: Any) -> Sensitivity:
+        """What another declaration of the same params would change: the log-likelihood at the params, and the params by
+        one Newton step, without refitting.
+
+        Args:
+            model: a `Model`, such as this one with another prior or other nodes; or the declaration of a ready model
+                that has seen data, `fit.model.declaration`, with something replaced.
+
+        Raises:
+            ValueError: this fit is no maximum, or the other model has other params.
+        """
+        from latentem.declaration import declare
+
+        estimate = self._maximum("sensitivity")
+        declared, _ = declare(model, estimate.data.observations)
+        return sensitivity(estimate, declared, self.log_likelihood if self.dtype == "float64" else None)
 
     @cached_property
     def _errors(self) -> tuple[Any, tuple[str, ...]]:

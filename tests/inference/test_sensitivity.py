@@ -76,6 +76,25 @@ def test_influence_needs_identified_params() -> None:
         fitted("factors").influence()
 
 
+def test_sensitivity_to_a_prior_is_that_of_a_refit() -> None:
+    fit = fitted("hasselblad")
+    gaps = []
+    for shape in (1.5, 1.05):  # densities x^(shape - 1): the second pulls a tenth as hard
+        other = replace(fit.model, prior={"rate": lem.priors.Gamma(shape, 1e-9)})
+        found = fit.sensitivity(other)
+        assert abs(found.log_likelihood) < 1e-9  # a prior is no part of it
+        refit = lem.fit(other, fit.data.observations, weights=fit.data.weights, initial=fit.params)
+        change = raveled(refit.params) - raveled(fit.params)
+        gaps.append(np.max(np.abs(raveled(found.params) - change)) / np.max(np.abs(change)))
+    assert gaps[0] < 0.1 and gaps[1] < 0.12 * gaps[0]  # what is left is of second order
+
+
+def test_sensitivity_to_other_params_is_refused() -> None:
+    with pytest.raises(ValueError, match="sensitivity: .* has other params .* expected those of the fit") as error:
+        fitted("hasselblad").sensitivity(fitted("abo").model)
+    assert "\n" not in str(error.value)
+
+
 def test_intervals_on_both_scales() -> None:
     fit = fitted("hasselblad")
     errors = fit.standard_errors()
