@@ -36,8 +36,9 @@ from latentem.constraints import (
     unit,
 )
 from latentem.em import em
-from latentem.fit import Snapshot, fit
+from latentem.fit import fit
 from latentem.latents import Chain, Continuous, Finite, Given
+from latentem.maximize import Snapshot
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.mstep import Gradient, Newton
 from latentem.online import polynomial_decay
