@@ -378,8 +378,12 @@ class Fit:
         return path
 
     def __getattr__(self, verb: str) -> Any:
-        """Verbs of a ready model: `fit.verb(...)` is `declaration.verb(fit, ...)`."""
+        """Verbs of a ready model: `fit.verb(...)` is `declaration.verb(fit, ...)`; and its figures, computed when they
+        are first asked for: `fit.figure` is `declaration.figure(fit)`."""
         declaration = self.__dict__.get("declaration")
+        if verb in getattr(declaration, "figures", ()):
+            self.__dict__[verb] = getattr(declaration, verb)(self)
+            return self.__dict__[verb]
         if verb in getattr(declaration, "verbs", ()):
             method = getattr(declaration, verb)
             return lambda *args, **kwargs: method(self, *args, **kwargs)

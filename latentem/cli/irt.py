@@ -1,9 +1,10 @@
 """Fit an item response model to answers: a row for each person, a column for each item, empty where not answered.
 
-Prints the table of items. With --out DIR it also writes DIR/fit.json (with the limited-information fit statistic under
-"m2"), DIR/items.csv (params, standard errors, S-X2 item fit) and DIR/scores.csv (ability and its standard error for
-each row, expected a posteriori). With --check-grid, what twice as many nodes change is printed, and in fit.json under
-"grid". Exit code 0; 2 for input that cannot be used; 3 when the fit did not converge.
+Prints the table of items, and what twice as many nodes of ability would change. With --out DIR it also writes
+DIR/fit.json (with the limited-information fit statistic under "m2", and that change under "grid"), DIR/items.csv
+(params, standard errors, S-X2 item fit) and DIR/scores.csv (ability and its standard error for each row, expected a
+posteriori). With --check-grid the change is that of a second fit, not of one Newton step. Exit code 0; 2 for input that
+cannot be used; 3 when the fit did not converge.
 
   latentem irt LSAT7.csv --model 2pl --weights Freq --items Item_1,Item_2,Item_3 --out fit
 """
@@ -88,19 +89,13 @@ def run(options: argparse.Namespace) -> int:
         print(fit.summary())
         print()
         print(_text(table))
-        more: dict[str, Any] = {}
+        check = fit.grid_check if fit.status.ok else None
         if options.check_grid:
             check = fit.check_grid()
             print(f"\n{check}")
-            more["grid"] = {
-                "nodes": list(check.nodes),
-                "log_likelihood": check.log_likelihood,
-                "largest": check.largest,
-                "in_errors": check.in_errors if np.isfinite(check.in_errors) else None,
-            }
     if files:
         scores, m2 = files
-        _write(fit, table, scores.result(), {"m2": m2.result(), **more}, options.out)
+        _write(fit, table, scores.result(), {"m2": m2.result(), "grid": check and check.to_dict()}, options.out)
         print(f"\nwrote {', '.join(str(options.out / name) for name in ('fit.json', 'items.csv', 'scores.csv'))}")
     if not fit.status.ok:
         print(f"latentem irt: {fit.status.name}: {fit.status.advice}", file=sys.stderr)

@@ -15,7 +15,7 @@ from latentem import datasets
 
 KEYS = (
     "model n_observations n_parameters log_likelihood log_prior aic bic status iterations evaluations "
-    "seconds parameters standard_errors m2"
+    "seconds parameters standard_errors m2 grid"
 ).split()
 Run = Callable[..., tuple[int, str, str]]
 
@@ -65,13 +65,24 @@ def test_figures_in_the_files(run: Run, tmp_path: Path) -> None:
     assert "Item_3" in printed and "wrote" in printed
 
 
-def test_the_grid_is_doubled_and_the_change_reported(run: Run, tmp_path: Path) -> None:
-    options = ("--weights", "Freq", "--items", "Item_1,Item_2,Item_3", "--check-grid", "--out", "fit")
-    code, printed, _ = run(lsat7(tmp_path), *options)
+@pytest.mark.parametrize(("again", "how"), [((), " by a Newton step"), (("--check-grid",), "")])
+def test_the_grid_is_doubled_and_the_change_reported(
+    run: Run, tmp_path: Path, again: tuple[str, ...], how: str
+) -> None:
+    options = ("--weights", "Freq", "--items", "Item_1,Item_2,Item_3", "--out", "fit")
+    code, printed, _ = run(lsat7(tmp_path), *options, *again)
     found = json.loads((tmp_path / "fit" / "fit.json").read_text(encoding="utf-8"))["grid"]
-    assert code == 0 and "61 -> 121 nodes: log-likelihood" in printed
+    assert code == 0 and f"{found['log_likelihood']:+.2e}, largest change of a param{how} " in printed
+    assert printed.count("61 -> 121 nodes: log-likelihood") == 1 + len(again)
     assert found["nodes"] == [61, 121]
     assert 0 < abs(found["log_likelihood"]) < 1e-5 and 0 < found["in_errors"] < 1e-3
+
+
+def test_a_fit_that_stopped_early_has_no_change_to_report(run: Run, tmp_path: Path) -> None:
+    options = ("--weights", "Freq", "--items", "Item_1,Item_2,Item_3", "--max-iterations", 1, "--out", "fit")
+    code, printed, _ = run(lsat7(tmp_path), *options)
+    assert code == 3 and "nodes" not in printed
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text(encoding="utf-8"))["grid"] is None
 
 
 @pytest.mark.parametrize(

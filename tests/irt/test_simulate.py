@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 import latentem as lem
 from latentem import datasets
+from latentem.models.irt.check_grid import _doubled
 
 ITEMS = [f"item_{j}" for j in range(1, 6)]
 N = 20_000
@@ -82,6 +84,47 @@ def test_the_grid_is_doubled() -> None:
     for _ in range(20):  # new params are a maximum on the finer grid
         other = {name: value + rng.normal(scale=1e-3, size=5) for name, value in new.items()}
         assert marginal(other, 13) < best
+
+
+def test_a_report_says_what_a_finer_grid_changes() -> None:
+    coarse = lem.fit(lem.IRT("2pl", nodes=7), columns(), weights=datasets.lsat7().frequency)
+    check = coarse.grid_check
+    params, step = coarse.params["2pl"], 1e-5
+    assert check.nodes == (7, 13) and check.fit is None and coarse.grid_check is check
+    assert check.log_likelihood == pytest.approx(marginal(params, 13) - marginal(params, 7), abs=1e-8)
+    names = [(name, j) for name in params for j in range(5)]
+    gradient = [
+        marginal({**params, name: params[name] + step * np.eye(5)[j]}, 13)
+        - marginal({**params, name: params[name] - step * np.eye(5)[j]}, 13)
+        for name, j in names
+    ]
+    change = coarse.covariance() @ np.array(gradient) / (2 * step)
+    np.testing.assert_allclose(np.concatenate([check.params["2pl"][name] for name in params]), change, rtol=1e-5)
+    assert check.largest == pytest.approx(np.max(np.abs(change)), rel=1e-5)
+    assert f"grid: {check}" in coarse.summary() and str(check).endswith("; fit with nodes=13")
+
+
+def test_a_grid_that_does_calls_for_no_more_nodes() -> None:
+    fit = lem.fit(lem.IRT("2pl"), columns(), weights=datasets.lsat7().frequency)
+    assert 0 < fit.grid_check.in_errors < 1e-6  # of mirt's 61 nodes, too
+    assert "  grid: 61 -> 121 nodes: log-likelihood" in fit.summary() and "nodes=" not in fit.summary()
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes"),
+    [
+        ({}, (61, 121)),
+        ({"quadrature": "hermite"}, (31, 62)),
+        ({"quadrature": "sobol", "nodes": 64}, (64, 128)),
+        ({"quadrature": "adaptive"}, (21, 42)),
+        ({"dimensions": 2}, (31, 61)),
+        ({"specific": ("a", "a", "b", "b", None)}, (31, 61)),
+    ],
+)
+def test_twice_as_many_nodes(options: dict[str, Any], nodes: tuple[int, int]) -> None:
+    model, _ = lem.IRT("2pl", **options).declare(columns())
+    finer, found = _doubled(SimpleNamespace(model=model))
+    assert found == nodes and finer.latent.size == nodes[1]
 
 
 def test_errors_in_one_line(lsat7: lem.Fit) -> None:

@@ -41,6 +41,7 @@ class Verbs:
         "item_fit",
         "model_fit",
     )
+    figures: tuple[str, ...] = ("grid_check",)
 
     def item_parameters(self, fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
         """A row for every item: its params and what follows from them (difficulties), with standard errors.
@@ -224,6 +225,20 @@ class Verbs:
             ValueError: for a histogram, whose params are the weights of the nodes.
         """
         return grids.check_grid(fit)
+
+    def grid_check(self, fit: Any) -> grids.GridCheck:
+        """Whether the grid of abilities is fine enough, without refitting: the change of the log-likelihood at the
+        params found when there are twice as many nodes, and that of the params by one Newton step there. It is
+        `fit.grid_check`, computed when it is first asked for, and a line of `fit.summary()`.
+
+        Raises:
+            ValueError: for a histogram, or a fit that is no maximum.
+        """
+        return grids.grid_check(fit)
+
+    def report(self, fit: Any) -> list[str]:
+        """Lines of the summary: whether the grid is fine enough."""
+        return [] if fit.model.declaration.histogram else [f"grid: {fit.grid_check}"]
 
     def rotate(self, fit: Any, method: str = "oblimin") -> Rotation:
         """Abilities of an exploratory fit turned to simple structure. The fit stays as it is: all turns are equally
