@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 #: Share of the memory maps that the system allows a process, at which compiled programs are dropped.
 FULL = 0.7
@@ -63,12 +62,12 @@ def ahead(program: Any, static: Any, *args: Any) -> Iterator[None]:
     if len(_seen) >= MOST:
         _seen.clear()
     _seen.add(signature)
-    x64 = jax.numpy.result_type(float) == np.float64  # the setting of a thread
-
-    def compile_it() -> None:
-        with jax.enable_x64(x64):
-            program.lower(static, *args).compile()
-
+    try:
+        # Traced in this thread: what a user declared runs in no other.
+        lowered = program.lower(static, *args)
+    except Exception:
+        yield
+        return
     with ThreadPoolExecutor(1) as other:
-        other.submit(compile_it)
+        other.submit(lowered.compile)
         yield
