@@ -16,7 +16,9 @@ def prepare() -> None:
     """Call before anything is computed."""
     # JAX loads its LAPACK at the first call, so this is in time although JAX is imported already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.freeze()  # what is imported stays: tracing need not wait for the collector to look at it again and again
+    # What is imported stays, and tracing makes many objects of which little is garbage: the collector may look seldom.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
     enable_compilation_cache()
 
 

@@ -38,6 +38,7 @@ def enumerated(n: int, x: np.ndarray, labels: np.ndarray | None = None) -> dict[
     return brute("free", fitted().params, x, True, True, own)
 
 
+@pytest.mark.slow
 def test_known_states() -> None:
     smoothed, paths, moves = fitted().smooth(), fitted().viterbi(), fitted().transition_expectations()
     log_prob = fitted().log_prob()

@@ -45,6 +45,7 @@ def test_scores_are_derivatives_of_each_sequence(fitted: lem.Fit) -> None:
     np.testing.assert_allclose(information, scores.T @ scores, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_bootstrap_simulates_sequences_of_the_same_lengths(fitted: lem.Fit) -> None:
     found = lem.bootstrap(fitted, jax.random.key(1), 30)
     assert found.converged >= 28

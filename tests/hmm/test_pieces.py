@@ -68,7 +68,7 @@ def test_groups_and_stretches(
 
 
 @pytest.mark.parametrize("length", [pytest.param(40 * 7, marks=pytest.mark.slow), 40 * 7 - 1, 40 * 7 - 39])
-@pytest.mark.parametrize("block_cells", [1 << 18, 150])
+@pytest.mark.parametrize("block_cells", [pytest.param(1 << 18, marks=pytest.mark.slow), 150])
 def test_blocks(monkeypatch: pytest.MonkeyPatch, length: int, block_cells: int) -> None:
     rng = np.random.default_rng(length)
     hmm, found = HMM.declare(lem.sequences([rng.normal(size=(length, 2)), rng.normal(size=(length - 7, 2))]))
@@ -115,7 +115,9 @@ def same(parts: tuple[Any, ...], whole: tuple[Any, ...]) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10), parts[2], whole[2])
 
 
-@pytest.mark.parametrize("family", [lem.families.Categorical(9), lem.families.NegativeBinomial()])
+@pytest.mark.parametrize(
+    "family", [lem.families.Categorical(9), pytest.param(lem.families.NegativeBinomial(), marks=pytest.mark.slow)]
+)
 def test_looking_up(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
     # Distinct observations are looked up; the same without, in one piece and in several.
     rng = np.random.default_rng(2)

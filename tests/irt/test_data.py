@@ -58,7 +58,7 @@ def test_tables_of_other_libraries_and_other_codes() -> None:
     np.testing.assert_allclose(new, fits[0].log_prob({name: [1, 0] for name in ITEMS}), rtol=1e-12)
 
 
-@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("library", [pytest.param(pd.DataFrame, marks=pytest.mark.slow), pl.DataFrame])
 def test_a_table_may_hold_text_beside_the_items(library: Any) -> None:
     rng = np.random.default_rng(0)
     columns = {f"q{j}": rng.integers(0, 2, 200) for j in range(3)}

@@ -38,6 +38,7 @@ def test_figures(lsat7: lem.Fit) -> None:
         np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_degrees_of_freedom_of_rating_scales_do_not_depend_on_the_order_of_items() -> None:
     # mirt 1.47 on its data set Science. It counts three thresholds and an offset for every item but the first, whose
     # offset is fixed at 0: one too many, since the curves of an item of four categories have three free intercepts.

@@ -41,6 +41,7 @@ def test_proportions(lsat7: lem.Fit) -> None:
     assert np.all(np.abs(observed - pairs) < 4 * np.sqrt(pairs * (1 - pairs) / N))
 
 
+@pytest.mark.slow
 def test_groups_covariates_and_categories_come_back_as_the_data_had_them() -> None:
     rng = np.random.default_rng(0)
     n = 300

@@ -60,6 +60,7 @@ def test_pairs_of_equal_slopes_maximise_the_likelihood() -> None:
     assert fit.log_likelihood == pytest.approx(-best.fun, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_param_in_common_may_be_known() -> None:
     of_all, of_each = lsat7("1pl", fixed={"slope": 1.2}), lsat7(fixed={"slope": 1.2})
     assert of_all.n_parameters == of_each.n_parameters == 5
@@ -113,7 +114,8 @@ def test_a_free_mean_takes_known_items() -> None:
         lem.IRT("2pl", mean="free")
 
 
-@pytest.mark.parametrize("invariance", ["scalar", pytest.param("configural", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("invariance", ["scalar", "configural"])
+@pytest.mark.slow
 def test_rasch_models_of_groups_are_1pl_models_of_groups(invariance: str) -> None:
     x = np.concatenate([simulated(np.full((5, 1), 1.3), 500), simulated(np.full((5, 1), 1.3), 500, 0, mean=0.6)])
     data = {"x": x, "g": np.repeat([0, 1], 500)}
@@ -130,6 +132,7 @@ def test_rasch_models_of_groups_are_1pl_models_of_groups(invariance: str) -> Non
 # --- quadrature
 
 
+@pytest.mark.slow
 def test_adaptive_nodes_agree_with_the_grid() -> None:
     adaptive, grid = lsat7(quadrature="adaptive"), lsat7()
     assert adaptive.log_likelihood == pytest.approx(grid.log_likelihood, abs=1e-5)
@@ -173,6 +176,7 @@ def test_dimension_reduction_is_the_sum_over_all_abilities(testlets: np.ndarray,
     np.testing.assert_allclose(scores["se"] ** 2, joint @ theta**2 / evidence[:, None] - mean**2, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_fit_is_that_of_the_same_loadings(testlets: np.ndarray, reduced: lem.Fit) -> None:
     full = lem.fit(lem.IRT("2pl", loadings=MASK, correlated=False, nodes=9), testlets, tolerance=1e-8)
     assert reduced.n_parameters == full.n_parameters
