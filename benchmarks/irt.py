@@ -85,13 +85,13 @@ def main() -> None:
     for persons in options.persons:
         x = simulated(persons)
         print(f"{persons} x {ITEMS}")
-        began, memory = time.perf_counter(), timing.Peak()
+        memory, began = timing.Peak(), time.perf_counter()
         fit = lem.fit(lem.IRT("2pl"), x)
         cold = time.perf_counter() - began
         grown, warm = [memory.grown()], []
         for _ in range(5 if persons <= 100_000 else 2):
             del fit
-            began, memory = time.perf_counter(), timing.Peak()
+            memory, began = timing.Peak(), time.perf_counter()
             fit = lem.fit(lem.IRT("2pl"), x)
             warm.append(time.perf_counter() - began)
             grown.append(memory.grown())

@@ -57,7 +57,7 @@ def mixture(n: int, d: int, k: int, covariance: str, iterations: tuple[int, int]
         peer.fit(x)
         return peer.score(x) * n
 
-    began, memory = time.perf_counter(), timing.Peak()
+    memory, began = timing.Peak(), time.perf_counter()
     ours(iterations[1])
     cold = time.perf_counter() - began
     extra = memory.grown()
