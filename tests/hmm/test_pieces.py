@@ -150,3 +150,19 @@ def test_looking_up(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
     assert not coded
     for other in (in_stretches, plain):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), other, looked_up)
+
+
+def test_a_very_long_sequence_needs_half_as_much_again_as_its_data() -> None:
+    # A plain forward-backward would keep two arrays of (T, K): eight times the data.
+    x = np.random.default_rng(5).normal(size=(1_000_000, 1))
+    hmm, found = lem.HMM(4, lem.families.Gaussian("diagonal")).declare(lem.sequences(x))
+    form = ChainForm.of(hmm.model(), found)
+    params = {
+        "initial": np.full(4, 0.25),
+        "transition": np.full((4, 4), 0.25),
+        "emission": {"mean": np.arange(4.0)[:, None], "variance": np.ones((4, 1))},
+    }
+    with jax.enable_x64(True):
+        prepared = form.prepare(found, np.ones(1), "float64")
+        used = jax.jit(form.statistics).lower(params, prepared).compile().memory_analysis()
+    assert used.argument_size_in_bytes + used.temp_size_in_bytes < 1.5 * x.nbytes
