@@ -159,7 +159,9 @@ def joined(a: Float[Any, "G P L B *rest"], blocks: int) -> Float[Any, "T lanes *
 
 def _kept(values: np.ndarray, dtype: str) -> Any:
     """The dtype that values are laid out in: `dtype` where they are real, after a look at whether they go into it."""
-    if values.dtype.kind != "f":
+    if not jnp.issubdtype(values.dtype, np.floating):
         return values.dtype
-    door.cast(np.array([np.nanmin(values), np.nanmax(values)]), dtype)
+    # Unlike nanmin and nanmax they say nothing of a column without any number.
+    extremes = [f.reduce(values, axis=None) for f in (np.fmin, np.fmax)]
+    door.cast(np.array(extremes), dtype)
     return dtype
