@@ -62,7 +62,7 @@ def ahead(program: Any, static: Any, *args: Any) -> Iterator[None]:
     if len(_seen) >= MOST:
         _seen.clear()
     _seen.add(signature)
-    # Traced in this thread: what a user declared runs in no other, and JAX's custom_jvp bears no two threads that trace.
+    # Traced in this thread: what a user declared runs in no other; JAX's custom_jvp bears one that traces.
     lowered = _lowered(program, static, *args)
     if lowered is None:
         yield

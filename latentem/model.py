@@ -127,8 +127,8 @@ class Factored:
         statistics: `(params, rows, context) -> (n, K, S)`: what a closed M-step sums where it does not.
         maximize: `(Expected, params, context) -> params`, the M-step, or None for a derived one; with the rows behind,
             where `varying`.
-        context: `(rows, weights) -> pytree`, the units that features and statistics are computed in, such as a centre and
-            a scale. Estimates must not hang on them: of a very long sequence they come from evenly spaced parts.
+        context: `(rows, weights) -> pytree`, the units that features and statistics are computed in, such as a centre
+            and a scale. Estimates must not hang on them: of a very long sequence they come from evenly spaced parts.
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
         initial: `(key, rows, weights, label, begins) -> params`, a start where states are known at some steps: `label`
             (n,), -1 where one is not, and `begins` (n,), whether a sequence does. Without it `Model.initial` is asked.

@@ -166,3 +166,26 @@ def test_a_very_long_sequence_needs_half_as_much_again_as_its_data() -> None:
         prepared = form.prepare(found, np.ones(1), "float64")
         used = jax.jit(form.statistics).lower(params, prepared).compile().memory_analysis()
     assert used.argument_size_in_bytes + used.temp_size_in_bytes < 1.5 * x.nbytes
+
+
+def test_units_from_parts_of_a_sequence_change_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BLOCK", 40)
+    monkeypatch.setattr(layout, "BLOCK_CELLS", 1)
+    monkeypatch.setattr(layout, "NARROWEST", 2)
+    # The level rises along the sequence, so that its parts have other means and deviations than the whole.
+    x = np.linspace(-2.0, 3.0, 2000)[:, None] + np.random.default_rng(6).normal(size=(2000, 2))
+    hmm, found = HMM.declare(lem.sequences(x))
+    form = ChainForm.of(hmm.model(), found)
+    steps, units = [], []
+    for groups in (10**9, 2):
+        monkeypatch.setattr(chain_form, "GROUPS", groups)
+        chain_form._context.clear_cache()
+        with jax.enable_x64(True):
+            prepared = form.prepare(found, np.ones(1), "float64")
+            total, expected = form.statistics(PARAMS, prepared)
+            new = form.maximize(expected, PARAMS, prepared)
+            units.append(np.concatenate([np.ravel(a) for a in jax.tree.leaves(prepared.context)]))
+            steps.append(jax.tree.map(np.asarray, (total, new)))
+    chain_form._context.clear_cache()
+    assert prepared.rows["sequence"].shape[0] > 4 and np.max(np.abs(units[0] - units[1])) > 1e-3
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), *steps)
