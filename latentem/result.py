@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latentem import archive
 from latentem.data import Data
 from latentem.forms import Prepared, RowForm
 from latentem.inference.errors import errors, standard_errors
@@ -32,7 +31,6 @@ from latentem.sequences import Sequences
 from latentem.status import Status
 from latentem.sufficiency.compression import Compression
 
-FORMAT = "latentem fit 1"
 #: Reports leave standard errors out above this many parameters, or this many cells (rows, latent values, parameters^2).
 LARGEST_REPORTED = 500
 REPORT_BUDGET = 2e9
@@ -354,28 +352,14 @@ class Fit:
         Returns:
             The path written, ending in .npz.
         """
-        path = Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-        leaves, _ = jax.tree_util.tree_flatten_with_path(self.params)
         header = {
-            "format": FORMAT,
             **{k: v for k, v in self._facts().items() if k != "model"},
             "name": self.name,
             "dtype": self.dtype,
             "gradient": self.gradient,
             "notes": list(self.notes),
-            "params": [_keys(p) for p, _ in leaves],
         }
-        arrays = {f"param{i}": np.asarray(a) for i, (_, a) in enumerate(leaves)}
-        with open(path, "wb") as file:
-            np.savez(
-                file,
-                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                trace=self.trace,
-                starts=self.starts,
-                **arrays,  # pyright: ignore[reportArgumentType]
-            )
-        return path
+        return archive.write(Path(path), header, self.params, {"trace": self.trace, "starts": self.starts})
 
     def __getattr__(self, verb: str) -> Any:
         """Verbs of a ready model: `fit.verb(...)` is `declaration.verb(fit, ...)`; and its figures, computed when they
@@ -413,10 +397,6 @@ def _number(x: float) -> int | float:
     return int(x) if float(x).is_integer() else float(x)
 
 
-def _keys(path: Any) -> list[str | int]:
-    return [k.key if hasattr(k, "key") else k.idx for k in path]
-
-
 def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
     """Read a Fit that `Fit.save` wrote. Nothing in the file is executed.
 
@@ -432,24 +412,13 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
     from latentem import data as door
 
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; Fit.save(path) writes one")
+    header, params, arrays = archive.read(path, ("trace", "starts"))
     try:
-        # Opened here: what np.load opens itself stays open when the archive turns out to be broken.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            header = json.loads(bytes(archive["header"]).decode())
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise ValueError("its header names another format")
-            arrays = [archive[f"param{i}"] for i in range(len(header["params"]))]
-            trace, starts = archive["trace"], archive["starts"]
-            params = _nested(header["params"], arrays)
-            known = {f.name for f in dataclasses.fields(Fit)}
-            fields = {
-                k: v for k, v in header.items() if k in known and k not in ("params", "status", "notes", "compression")
-            }
-            status = Status[header["status"]]
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected a file written by Fit.save ({FORMAT!r}), but {error}") from None
+        known = {f.name for f in dataclasses.fields(Fit)} - {"params", "status", "notes", "compression"}
+        fields = {k: v for k, v in header.items() if k in known}
+        status, notes = Status[header["status"]], tuple(header["notes"])
+    except (KeyError, TypeError) as error:
+        raise archive.refused(path, error) from None
     declared, observations = (None, None) if model is None else (model, data)
     if model is not None and data is not None:
         declared, observations = model.declare(data)
@@ -457,26 +426,5 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
         declared = declared.model()
     read = None if observations is None else door.read(observations)
     return Fit(
-        params=params, status=status, trace=trace, starts=starts, notes=tuple(header["notes"]), model=declared,
-        declaration=model, data=read, **fields,
-    )  # fmt: skip
-
-
-def _nested(paths: list[list[str | int]], arrays: list[np.ndarray]) -> Any:
-    """The pytree of dicts and lists whose leaves lie at `paths`."""
-    if paths == [[]]:
-        return arrays[0]
-    tree: dict[Any, Any] = {}
-    for path, array in zip(paths, arrays, strict=True):
-        node = tree
-        for key in path[:-1]:
-            node = node.setdefault(key, {})
-        node[path[-1]] = array
-
-    def restore(node: Any) -> Any:
-        if not isinstance(node, dict):
-            return node
-        children = {k: restore(v) for k, v in node.items()}
-        return [children[i] for i in range(len(children))] if all(isinstance(k, int) for k in children) else children
-
-    return restore(tree)
+        params=params, status=status, notes=notes, model=declared, declaration=model, data=read, **arrays, **fields
+    )
