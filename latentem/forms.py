@@ -7,14 +7,13 @@ products per EM iteration. Everything above (M-steps, driver, information) is wr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
@@ -31,11 +30,13 @@ class Prepared:
         context: pytree, what the form took from the data as a whole.
         rows: pytree with leading axis N.
         weights: (N,).
+        lanes: how many params are computed on these data side by side, which share the cache.
     """
 
     context: Any
     rows: Any
     weights: Float[Array, " N"]
+    lanes: int = field(default=1, metadata={"static": True})
 
 
 class Form(ABC):
@@ -122,7 +123,7 @@ class RowForm(Form):
     def chunk(self, prepared: Prepared) -> int:
         nodes = self.model.latent.nodes()
         values = 16 if nodes is None else len(nodes[1])
-        return chunk_rows(8 * values + values * _bytes_of_row(prepared.rows))
+        return chunk_rows(prepared.lanes * values * (8 + _bytes_of_row(prepared.rows)))
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
         return jax.vmap(lambda x: self.model.log_evidence(params, x))(rows)
@@ -201,9 +202,9 @@ class SeparableForm(Form):
                 self.model.space.constrain, jax.ShapeDtypeStruct((self.model.space.size,), "float32")
             )
             natural = jax.tree.leaves(jax.eval_shape(self.separable.natural, params, prepared.context))
-            return chunk_rows(8 * (width + 2 * sum(part.shape[0] for part in natural)))
+            return chunk_rows(8 * (width + prepared.lanes * 2 * sum(part.shape[0] for part in natural)))
         nodes = self.model.latent.nodes()
-        return chunk_rows(8 * (width + (16 if nodes is None else len(nodes[1]))))
+        return chunk_rows(8 * (width + prepared.lanes * (16 if nodes is None else len(nodes[1]))))
 
     def log_joint(self, params: Any, context: Any, rows: Any, features: Any) -> Float[Array, "K n"]:
         """log p(x_n, z_k) + log(node weight) of a chunk of rows."""
@@ -219,13 +220,7 @@ class SeparableForm(Form):
         if self.separable.e_step is not None:
             unweighted = jnp.zeros(jax.tree.leaves(features)[0].shape[0])
             return self.separable.e_step(self.separable.natural(params, context), features, unweighted)[0]
-        if self._hard:
-            return jnp.max(self.log_joint(params, context, rows, features), axis=0)
         return self.likelihood(params, context, rows, features)[0]
-
-    @property
-    def _hard(self) -> bool:
-        return getattr(self.model.latent, "hard", False)
 
     def likelihood(
         self, params: Any, context: Any, rows: Any, features: Any
@@ -249,11 +244,6 @@ class SeparableForm(Form):
             if self.separable.e_step is not None:
                 evidence, sums = self.separable.e_step(self.separable.natural(params, context), features, w)
                 return jnp.sum(weighted(w, evidence)), sums
-            if self._hard:
-                joint = self.log_joint(params, context, rows, features)
-                top, best = _largest(joint)
-                empty = jnp.zeros((joint.shape[0], features.shape[1]), features.dtype)
-                return jnp.sum(weighted(w, top)), empty.at[best].add(features * w[:, None])
             evidence, likelihood, total = self.likelihood(params, context, rows, features)
             return jnp.sum(weighted(w, evidence)), self.separable.statistics(likelihood, w / total, features)
 
@@ -275,15 +265,6 @@ class SeparableForm(Form):
     def maximize(self, expected: Any, params: Any, prepared: Prepared) -> Any:
         assert self.separable.maximize is not None
         return self.separable.maximize(expected, params, prepared.context)
-
-
-def _largest(joint: Float[Array, "K n"]) -> tuple[Float[Array, " n"], Array]:
-    """(largest entry, the first index that has it) of every column. Two plain reductions, which XLA vectorises where
-    its own argmax is scalar code."""
-    top = jnp.max(joint, axis=0)
-    index = lax.broadcasted_iota(jnp.int32, joint.shape, 0)
-    # A column of NaN equals nothing: it keeps the last index and its NaN, which the loop refuses.
-    return top, jnp.min(jnp.where(joint == top, index, joint.shape[0] - 1), axis=0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -114,4 +115,5 @@ def advance(setup: Start, state: LoopState, example: Any, prepared: Prepared, st
         # A single start runs without vmap, so that its conditionals stay conditionals.
         one = advance_one(setup, jax.tree.map(lambda a: a[0], state), example, prepared, stop)
         return jax.tree.map(lambda a: a[None], one)
-    return jax.vmap(lambda s: advance_one(setup, s, example, prepared, stop))(state)
+    together = replace(prepared, lanes=state.outcome.shape[0])
+    return jax.vmap(lambda s: advance_one(setup, s, example, together, stop))(state)

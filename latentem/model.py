@@ -80,6 +80,11 @@ class Separable:
     basis: Callable[[], np.ndarray] | None = None
     e_step: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether `features . natural` is one product of two matrices."""
+        return self.basis is None and self.e_step is None
+
     def log_joint(self, coefficients: Any, features: Any) -> Float[Array, "K n"]:
         """features . natural of n observations. They are the minor axis: everything elementwise and every reduction
         over k then runs along contiguous memory, which is several times faster than (n, K) for small K."""

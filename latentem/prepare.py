@@ -13,7 +13,8 @@ import numpy as np
 from latentem import data as door
 from latentem.chain.form import ChainForm
 from latentem.data import Data
-from latentem.forms import Form, Prepared, RowForm, SeparableForm
+from latentem.forms import Form, Prepared, RowForm
+from latentem.hard import formula
 from latentem.latents import Chain
 from latentem.model import Model
 from latentem.sufficiency.compression import Compression, compress, latent_nodes
@@ -121,7 +122,8 @@ def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any, dtype: st
         return form, form.prepare(host_rows, np.asarray(weights), dtype)
     if _by_formula(model, host_rows):
         assert model.separable is not None
-        return SeparableForm(model, model.separable), Prepared(_context(model.separable, rows, weights), rows, weights)
+        context = _context(model.separable, rows, weights)
+        return formula(model, model.separable), Prepared(context, rows, weights)
     m_step = model.m_step
     context = () if m_step is None or m_step.context is None else _context(m_step, rows, weights)
     return RowForm(model), Prepared(context, rows, weights)
@@ -129,7 +131,9 @@ def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any, dtype: st
 
 def _by_formula(model: Model, host_rows: Any) -> bool:
     separable = model.separable
-    return separable is not None and (separable.applies is None or separable.applies(host_rows))
+    if separable is None or (getattr(model.latent, "hard", False) and not separable.plain):
+        return False
+    return separable.applies is None or separable.applies(host_rows)
 
 
 def _on_device(observations: Any, weights: Any, dtype: str) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.forms import GivenSeparableForm, Prepared, SeparableForm
+from latentem.hard import formula
 from latentem.model import Model, Separable
 from latentem.sufficiency.anchors import take
 from latentem.sufficiency.compression import Compression, latent_nodes
@@ -84,7 +85,7 @@ def compressed_form(
         prepared_rows["x"] = _cast(rows, dtype)
         form: SeparableForm = GivenSeparableForm(model, anchored(model, masked))
     else:
-        form = SeparableForm(model, anchored(model, masked))
+        form = formula(model, anchored(model, masked))
     return form, Prepared(context, prepared_rows, jnp.asarray(weights, dtype=dtype))
 
 

@@ -1,0 +1,68 @@
+"""Hard E-steps: every observation goes wholly to its most probable latent value (classification EM; Celeux and Govaert
+1992), k-means among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from latentem.chunks import chunked_sum, weighted
+from latentem.forms import Prepared, SeparableForm
+from latentem.model import Model, Separable
+
+#: Latent values from which on the scores of one observation lie side by side, so that reductions over them are
+#: contiguous; fewer do not fill a vector register, and reductions run over observations instead.
+SIDE_BY_SIDE = 32
+
+
+@dataclass(frozen=True)
+class HardForm(SeparableForm):
+    """features(x) . natural(params), of which the largest over the latent values counts and the others do not."""
+
+    def scores(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> tuple[Array, int]:
+        """(log p(x_n, z_k) of a chunk of rows, the axis of k)."""
+        natural = self.separable.natural(params, context)
+        axis = 1 if natural.shape[0] >= SIDE_BY_SIDE else 0
+        joint = features @ natural.T if axis else natural @ features.T
+        if self.separable.impossible is not None:
+            never = self.separable.impossible(rows, context)
+            joint = jnp.where(never if axis else never.T, -jnp.inf, joint)
+        return joint, axis
+
+    def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
+        joint, axis = self.scores(params, context, rows, self.separable.features(rows, context))
+        return jnp.max(joint, axis)
+
+    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
+        context = prepared.context
+
+        def of_chunk(rows: Any, w: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, "K S"]]:
+            features = self.separable.features(rows, context)
+            joint, axis = self.scores(params, context, rows, features)
+            top, best = largest(joint, axis)
+            empty = jnp.zeros((joint.shape[axis], features.shape[1]), features.dtype)
+            return jnp.sum(weighted(w, top)), empty.at[best].add(features * w[:, None])
+
+        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
+
+
+def largest(scores: Array, axis: int) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
+    """(largest entry, the first index that has it) along one axis of two.
+
+    Two plain reductions, which XLA vectorises where its own argmax is scalar code; along contiguous entries, indices
+    of the scores' own type fill the same lanes. NaN equals nothing: it stays, with the last index, and the loop
+    refuses it.
+    """
+    top = jnp.max(scores, axis, keepdims=True)
+    index = lax.broadcasted_iota(scores.dtype if axis else jnp.int32, scores.shape, axis)
+    first = jnp.min(jnp.where(scores == top, index, scores.shape[axis] - 1), axis)
+    return jnp.squeeze(top, axis), first.astype(jnp.int32)
+
+
+def formula(model: Model, separable: Separable) -> SeparableForm:
+    """The form that computes this model by this formula."""
+    return HardForm(model, separable) if getattr(model.latent, "hard", False) else SeparableForm(model, separable)
