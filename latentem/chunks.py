@@ -9,18 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-#: Bytes of intermediate results that one chunk may make; a few of them fit into the last-level cache.
-CHUNK_BYTES = 2**23
-SMALLEST_CHUNK, LARGEST_CHUNK = 256, 8192
-#: Bytes of a row from which on the largest chunks pay: XLA runs their elementwise work on several cores, and what it
-#: gives each of narrower rows is less than the handing over costs.
-WIDE = 512
+#: Bytes of intermediate results that one chunk may make; about what the last-level cache of one core holds.
+CHUNK_BYTES = 2**22
+SMALLEST_CHUNK, LARGEST_CHUNK = 256, 4096
 
 
 def chunk_rows(bytes_per_row: int) -> int:
-    """Rows per chunk such that the intermediate results of a chunk stay in cache: a power of two from 256 to 8192."""
-    largest = LARGEST_CHUNK if bytes_per_row >= WIDE else LARGEST_CHUNK // 2
-    rows = min(max(SMALLEST_CHUNK, CHUNK_BYTES // max(1, bytes_per_row)), largest)
+    """Rows per chunk such that the intermediate results of a chunk stay in cache: a power of two from 256 to 4096."""
+    rows = min(max(SMALLEST_CHUNK, CHUNK_BYTES // max(1, bytes_per_row)), LARGEST_CHUNK)
     return 1 << (rows.bit_length() - 1)
 
 

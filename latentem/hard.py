@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from latentem.chunks import chunked_sum, weighted
 from latentem.forms import Prepared, SeparableForm
+from latentem.latents import Finite
 from latentem.model import Model, Separable
 
 #: Latent values from which on the scores of one observation lie side by side, so that reductions over them are
@@ -23,10 +24,20 @@ SIDE_BY_SIDE = 32
 class HardForm(SeparableForm):
     """features(x) . natural(params), of which the largest over the latent values counts and the others do not."""
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether the scores of one observation are contiguous."""
+        latent = self.model.latent
+        return isinstance(latent, Finite) and latent.size >= SIDE_BY_SIDE
+
+    def chunk(self, prepared: Prepared) -> int:
+        # Chunks long enough for XLA to split the reductions over cores, of which there are few besides the product.
+        return super().chunk(prepared) * (2 if self.side_by_side else 1)
+
     def scores(self, params: Any, context: Any, rows: Any, features: Float[Array, "n S"]) -> tuple[Array, int]:
         """(log p(x_n, z_k) of a chunk of rows, the axis of k)."""
         natural = self.separable.natural(params, context)
-        axis = 1 if natural.shape[0] >= SIDE_BY_SIDE else 0
+        axis = int(self.side_by_side)
         joint = features @ natural.T if axis else natural @ features.T
         if self.separable.impossible is not None:
             never = self.separable.impossible(rows, context)
