@@ -113,4 +113,10 @@ evaluate = jax.jit(
 row_log_prob = jax.jit(lambda form, params, prepared: form.log_prob(params, prepared), static_argnums=0)
 """log p(x_n | params) of every row, compiled."""
 
+responsibilities = jax.jit(lambda form, params, prepared: form.responsibilities(params, prepared), static_argnums=0)
+"""p(z_k | x_n) of every row, compiled."""
+
+most_probable = jax.jit(lambda form, params, prepared: form.most_probable(params, prepared), static_argnums=0)
+"""The most probable latent value of every row, compiled."""
+
 compiled_step = partial(jax.jit, static_argnums=(0, 1))(em_iteration)

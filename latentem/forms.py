@@ -7,6 +7,7 @@ products per EM iteration. Everything above (M-steps, driver, information) is wr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
 from latentem.model import Model, Separable
@@ -91,14 +92,29 @@ class Form(ABC):
         thin = jax.tree.map(lambda a: a[::stride], (prepared.rows, prepared.weights))
         return Prepared(prepared.context, *thin)
 
-    def log_prob(self, params: Any, prepared: Prepared) -> Float[Array, " N"]:
-        """log p(x_n | params) of every row."""
+    def row_most_probable(self, params: Any, context: Any, rows: Any) -> Int[Array, " n"]:
+        """The latent value of the largest posterior probability of a chunk of rows; the first of equals."""
+        return jnp.argmax(_log_posterior(self.model, params, rows), axis=1)
+
+    def most_probable(self, params: Any, prepared: Prepared) -> Int[Array, " N"]:
+        """The latent value of the largest posterior probability of every row; the first of equals."""
+        return self._map(self.row_most_probable, params, prepared)
+
+    def responsibilities(self, params: Any, prepared: Prepared) -> Float[Array, "N K"]:
+        """p(z_k | x_n) of every row, as declared, for latents on nodes."""
+        return self._map(lambda params, _, rows: jnp.exp(_log_posterior(self.model, params, rows)), params, prepared)
+
+    def _map(self, f: Callable[[Any, Any, Any], Any], params: Any, prepared: Prepared) -> Any:
         return chunked_map(
-            lambda rows: self.row_log_prob(params, prepared.context, rows),
+            lambda rows: f(params, prepared.context, rows),
             prepared.rows,
             prepared.weights.shape[0],
             self.chunk(prepared),
         )
+
+    def log_prob(self, params: Any, prepared: Prepared) -> Float[Array, " N"]:
+        """log p(x_n | params) of every row."""
+        return self._map(self.row_log_prob, params, prepared)
 
     def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
         """Observed-data log-likelihood."""
@@ -108,6 +124,17 @@ class Form(ABC):
             prepared.weights,
             self.chunk(prepared),
         )
+
+
+def _log_posterior(model: Model, params: Any, rows: Any) -> Float[Array, "n K"]:
+    def of_row(x: Any) -> Float[Array, " K"]:
+        posterior = model.posterior(params, x)
+        if not hasattr(posterior, "log_probabilities"):
+            told = f"the posterior of {model.name} is not a sum over nodes"
+            raise ValueError(f"responsibilities: {told}; use posterior(x)")
+        return posterior.log_probabilities
+
+    return jax.vmap(of_row)(rows)
 
 
 def _bytes_of_row(rows: Any) -> int:

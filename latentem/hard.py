@@ -48,6 +48,9 @@ class HardForm(SeparableForm):
         joint, axis = self.scores(params, context, rows, self.separable.features(rows, context))
         return jnp.max(joint, axis)
 
+    def row_most_probable(self, params: Any, context: Any, rows: Any) -> Int[Array, " n"]:
+        return largest(*self.scores(params, context, rows, self.separable.features(rows, context)))[1]
+
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
         context = prepared.context
 

@@ -23,7 +23,7 @@ from latentem.inference.intervals import Bounds, WaldTest, confidence_intervals,
 from latentem.inference.rate import Rate, rate
 from latentem.inference.scores import scores_per_observation
 from latentem.inference.sensitivity import Sensitivity, sensitivity
-from latentem.latents import Chain
+from latentem.latents import Chain, Finite
 from latentem.model import Model
 from latentem.prepare import Problem, choose_form
 from latentem.restarts import Ends, Optimum, optima
@@ -113,10 +113,9 @@ class Fit:
             raise ValueError(f"{self.name} is no chain: its observations have no order")
         return found
 
-    def _rows(self, x: Any) -> Prepared:
+    def _rows(self, door: Data) -> Prepared:
         from latentem import data
 
-        door = self._read(x)
         rows = jax.device_put(data.cast(door.observations, self.dtype))
         return Prepared((), rows, jnp.asarray(door.weights, dtype=self.dtype))
 
@@ -129,23 +128,39 @@ class Fit:
                 door = self._read(x)
                 form, prepared = choose_form(self.model, door.observations, None, door.weights, self.dtype)
                 return np.asarray(row_log_prob(form, self._params(), prepared))
-            prepared = self._rows(x)
+            prepared = self._rows(self._read(x))
             return np.asarray(row_log_prob(RowForm(self.model), self._params(), prepared))
 
     def posterior(self, x: Any = None) -> Any:
         """Posterior of the latent value of each observation: a posterior whose arrays have a leading axis N."""
         with self._computing():
-            prepared = self._rows(x)
+            prepared = self._rows(self._read(x))
             return jax.tree.map(np.asarray, _posterior(self.model, self._params(), prepared.rows))
 
     def responsibilities(self, x: Any = None) -> np.ndarray:
-        """p(z = k | x_n), (N, K), for latents on nodes."""
-        posterior = self.posterior(x)
-        if not hasattr(posterior, "log_probabilities"):
-            raise ValueError(
-                f"responsibilities: the posterior of {self.name} is not a sum over nodes; use posterior(x)"
-            )
-        return np.exp(posterior.log_probabilities)
+        """p(z = k | x_n), (N, K), for latents on nodes; chunk by chunk, so that only the result is held."""
+        from latentem.em import responsibilities
+
+        with self._computing():
+            return np.asarray(responsibilities(RowForm(self.model), self._params(), self._rows(self._read(x))))
+
+    def predict(self, x: Any = None) -> np.ndarray:
+        """The most probable latent value of each observation, (N,) integers, for a `Finite` latent.
+
+        Raises:
+            ValueError: the latent is not finite, or of a chain.
+        """
+        from latentem.em import most_probable
+
+        with self._computing():
+            if isinstance(self.model.latent, Chain):
+                raise ValueError(f"predict: {self.name} is a chain: use viterbi(), the most probable path")
+            if not isinstance(self.model.latent, Finite):
+                raise ValueError(f"predict: the latent of {self.name} is not finite: use posterior(x)")
+            door = self._read(x)
+            plain = self._rows(door)
+            form, prepared = choose_form(self.model, door.observations, plain.rows, plain.weights)
+            return np.asarray(most_probable(form, self._params(), prepared))
 
     def sample(self, key: Any, n: int, **of_model: Any) -> Any:
         """`n` observations simulated from the fitted model; `of_model` is what its own sampler asks for besides.

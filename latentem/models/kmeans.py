@@ -35,7 +35,7 @@ class KMeans:
     clusters: int
     dim: int | None = None
 
-    verbs = ("inertia", "predict")
+    verbs = ("inertia",)
 
     def __post_init__(self) -> None:
         if not isinstance(self.clusters, int) or self.clusters < 1:
@@ -89,10 +89,6 @@ class KMeans:
     def inertia(self, fit: Any) -> float:
         """Sum over observations of the squared distance to the nearest centre."""
         return -fit.log_likelihood
-
-    def predict(self, fit: Any, x: Any = None) -> np.ndarray:
-        """The nearest centre of each observation, (N,)."""
-        return np.argmax(fit.responsibilities(x), axis=1)
 
 
 @lru_cache(maxsize=128)

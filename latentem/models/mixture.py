@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
@@ -55,7 +54,6 @@ class Mixture(Family):
     start: str = "k-means++"
     _key: tuple[Any, ...] = field(init=False, repr=False)
 
-    verbs = ("predict",)
     accepts_missing = True
 
     def __post_init__(self) -> None:
@@ -251,12 +249,6 @@ class Mixture(Family):
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         return self.initial(jax.random.key(0), x, weights)
-
-    # --- verbs
-
-    def predict(self, fit: Any, x: Any = None) -> np.ndarray:
-        """The most probable component of each observation, (N,)."""
-        return np.argmax(fit.responsibilities(x), axis=1)
 
 
 def GaussianMixture(

@@ -43,6 +43,13 @@ def test_kmeans_ends_where_scikit_learn_does(k: int, weighted: bool) -> None:
     np.testing.assert_array_equal(fit.predict(x), peer.predict(x))
 
 
+def test_iris() -> None:
+    """R 4.3: kmeans(iris[, 1:4], 3, nstart = 20) has tot.withinss 78.85144 and clusters of 50, 62 and 38."""
+    fit = lem.fit(lem.KMeans(3), lem.datasets.iris().matrix(), key=jax.random.key(0), starts=10)
+    assert fit.inertia() == pytest.approx(78.85144, abs=5e-6)
+    assert sorted(np.bincount(fit.predict())) == [38, 50, 62]
+
+
 @pytest.mark.parametrize("k", [FEW, MANY])
 def test_one_iteration_is_the_mean_of_the_nearest(k: int) -> None:
     x, start = clusters(k)
