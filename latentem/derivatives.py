@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentem.compiled import seldom
 from latentem.forms import Form, Prepared
 
 #: Columns of the information computed together; bounds its memory whatever the number of parameters.
@@ -106,7 +107,7 @@ def expansion(form: Form, prepared: Prepared, u: Vector) -> Expansion:
     return Expansion(params, log_likelihood, log_prior, gradient, 0.5 * (raw + raw.T))
 
 
-compiled_expansion = jax.jit(expansion, static_argnums=0)
+compiled_expansion = seldom(expansion)
 """`expansion`, compiled: Newton after EM and standard errors share the program."""
 
 

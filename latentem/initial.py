@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem import data as door
+from latentem.compiled import seldom
 from latentem.forms import Form, Prepared
 from latentem.model import Model
 from latentem.prepare import Problem
@@ -67,7 +68,7 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
     return jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)[1:]]), first, drawn)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(seldom, static_argnums=(0, 1))
 def _drawn_by_model(model: Model, starts: int, key: Any, observations: Any, weights: Any, known: Any) -> Any:
     space, draw, start = model.space, model.initial, model.start
     if known and model.factored is not None:
@@ -92,7 +93,7 @@ def _as_floats(params: Any) -> Any:
     return jax.tree.map(lambda a: jax.lax.convert_element_type(a, jnp.result_type(float)), params)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(seldom, static_argnums=(0, 1))
 def _screened(form: Form, starts: int, key: Any, prepared: Prepared) -> Any:
     space = form.model.space
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.compiled import seldom
 from latentem.em import evaluate
 from latentem.forms import Form, Prepared
 from latentem.model import Model
@@ -64,7 +64,7 @@ def generic_point(form: Form, start: Any, prepared: Prepared) -> Any:
     return near if np.isfinite(float(evaluate(form, near, prepared)[0])) else start
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _nudged(model: Model, params: Any) -> Any:
     space = model.space
     direction: Float[Array, " P"] = jnp.cos(jnp.arange(1.0, space.size + 1.0))

@@ -5,7 +5,6 @@ It needs no reference: Bayes' rule says whether what a user supplies is the post
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.compiled import seldom
 from latentem.latents import Given
 from latentem.model import Model
 from latentem.testing.case import Case
@@ -80,12 +80,12 @@ def _derived(case: Case) -> Part:
     return _wrong(f"{told}: check that row, or give the model an initial that makes it possible")
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _log_evidence(model: Model, params: Any, rows: Any) -> Float[Array, " N"]:
     return jax.vmap(lambda x: model.log_evidence(params, x))(rows)
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _compare(model: Model, params: Any, rows: Any) -> Compared:
     def of_row(x: Any) -> Compared:
         posterior = model.posterior(params, x)
@@ -143,7 +143,7 @@ def _bayes(compared: Compared, advice: str) -> Part:
     return Part(NAME, True, f"log p(x, z) - log p(z | x) is log p(x) for every z, to {worst:.1e}")
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _gradients(model: Model, params: Any, rows: Any) -> tuple[Float[Array, "N P"], Float[Array, "N P"]]:
     """(posterior expectation of the gradient of log p(x, z), gradient of log p(x)) of every row, in u."""
     space = model.space

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 from jax import flatten_util, lax
 from jaxtyping import Array, Bool, Float
 
+from latentem.compiled import seldom
 from latentem.em import em_map
 from latentem.forms import Form, Prepared
 from latentem.mstep import Closed
@@ -55,7 +55,7 @@ def _slopes(form: Form, params: Any, q: Callable[[Any], Array], step: Array, fel
     return Slopes(jax.grad(lambda v: q(space.constrain(v)))(u), prior, inside, at_edge, step, fell)
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _after_step(form: Form, params: Any, prepared: Prepared) -> Slopes:
     """After one closed M-step."""
     expected = form.statistics(params, prepared)[1]
@@ -65,7 +65,7 @@ def _after_step(form: Form, params: Any, prepared: Prepared) -> Slopes:
     return _slopes(form, new, lambda p: form.q(p, completed, prepared), zero, zero)
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _at_rest(form: Form, params: Any, prepared: Prepared) -> Slopes:
     """Where EM by the closed M-step settles."""
     em, unravel = em_map(form, Closed(), prepared, params)

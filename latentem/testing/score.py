@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem import derivatives
+from latentem.compiled import seldom
 from latentem.forms import Form, Prepared
 from latentem.testing.case import Case
 from latentem.testing.report import Part
@@ -18,7 +18,7 @@ NAME = "score"
 TOLERANCE = 1e-7
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _scores(form: Form, params: Any, prepared: Prepared) -> tuple[Float[Array, " P"], Float[Array, " P"]]:
     space = form.model.space
     u = space.unconstrain(params)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.compiled import seldom
 from latentem.forms import Prepared, SeparableForm
 from latentem.testing.case import Case
 from latentem.testing.report import Part
@@ -18,7 +18,7 @@ NAME = "separable form"
 TOLERANCE = 1e-7
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _joints(
     form: SeparableForm, params: Any, prepared: Prepared
 ) -> tuple[Float[Array, "N K"], Float[Array, "N K"], Float[Array, "N K"]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from latentem.compiled import seldom
 from latentem.forms import RowForm
 from latentem.initial import initial_params
 from latentem.model import Model
@@ -53,7 +53,7 @@ def draw_starts(problem: Problem, key: Any) -> tuple[Any, Part]:
     return _moved_inside(model, starts), Part(NAME, False, f"{told}; correct the model's initial")
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _contained(model: Model, starts: Any) -> Bool[Array, "starts leaves"]:
     """Whether each parameter of each start has its shape and lies in its set."""
     constraints = model.space.constraints
@@ -65,7 +65,7 @@ def _contained(model: Model, starts: Any) -> Bool[Array, "starts leaves"]:
     return jnp.stack(answers, axis=1)
 
 
-@partial(jax.jit, static_argnums=0)
+@seldom
 def _moved_inside(model: Model, starts: Any) -> Any:
     space = model.space
 

@@ -56,3 +56,21 @@ def test_compiled_programs_make_room_before_the_process_runs_out_of_maps(
     assert any([compiled.make_room() for _ in range(compiled.CALLS)]) and dropped
     limit.write_text("1000000000\n")
     assert not any([compiled.make_room() for _ in range(compiled.CALLS)])
+
+
+def test_seldom_is_jit() -> None:
+    program = compiled.seldom(lambda power, x: x**power)
+    x = np.arange(4.0, dtype=np.float32)
+    np.testing.assert_array_equal(program(3, x), x**3)
+    np.testing.assert_array_equal(program.lower(2, x).compile()(x), x**2)
+
+
+def test_an_xla_that_compiles_one_way_only_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise ValueError("No such compile option")
+
+    monkeypatch.setattr(jax, "jit", refuse)
+    assert compiled._quick.__wrapped__() is None
+    monkeypatch.undo()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compiled._quick.__wrapped__() is None
