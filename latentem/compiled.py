@@ -16,6 +16,9 @@ FULL = 0.7
 #: Calls between two looks; a look costs milliseconds, and this many fits stay far below what FULL leaves free.
 CALLS = 4
 
+#: Options of XLA that make it compile fast on a CPU: its older code generator.
+QUICK: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+
 _MAPS, _LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 _calls = 0
 
@@ -72,15 +75,14 @@ class seldom:
 
 @cache
 def _quick() -> dict[str, Any] | None:
-    """Options for XLA that make it compile fast; None where this XLA does not know them."""
-    options: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+    """QUICK, or None where this XLA does not know it."""
     if jax.default_backend() != "cpu":
         return None
     try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
-    except Exception:
+        jax.jit(lambda: 0, compiler_options=QUICK).lower().compile()
+    except jax.errors.JaxRuntimeError:  # XLA's "No such compile option"
         return None
-    return options
+    return QUICK
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
+from latentem.compiled import seldom
 from latentem.derivatives import value_and_score
 from latentem.inference.errors import errors
 from latentem.inference.estimate import Estimate
@@ -58,5 +58,4 @@ def _at(estimate: Estimate) -> tuple[float, Float[np.ndarray, " P"]]:
     return float(log_likelihood), score
 
 
-# It runs once or twice for each declaration: half the time to compile is worth twice the time to run.
-_value_and_score = jax.jit(value_and_score, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+_value_and_score = seldom(value_and_score)
