@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from latentem.accelerate import SQUAREM, EMMap, Method
+from latentem.compiled import jit
 from latentem.status import Status
 
 RUNNING, CONVERGED, NON_FINITE = range(3)
@@ -104,7 +105,7 @@ def accelerate(
         )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _iterate(setup: tuple[Any, ...], start: Any, tolerance: Array, limit: Array) -> tuple[_Carried, Any, Array]:
     step, objective, contains, method = setup
     theta, unravel = ravel_pytree(start)

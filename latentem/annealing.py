@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from latentem.compiled import jit
 from latentem.forms import Form, GivenSeparableForm, Prepared, RowForm, SeparableForm
 from latentem.model import ClosedForm, Model, Separable
 from latentem.mstep.step import MStep, em_iteration
@@ -72,7 +73,7 @@ def anneal(form: Form, m_step: MStep, annealing: Annealing, params: Any, prepare
     return _anneal(form, m_step, params, prepared, schedule.astype(prepared.weights.dtype))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _anneal(form: Form, m_step: MStep, params: Any, prepared: Prepared, schedule: Float[Array, " T"]) -> Any:
     flattened, at = tempered(form)
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from latentem import data as door
 from latentem.chain.form import ChainForm
 from latentem.chain.layout import owner
+from latentem.compiled import jit
 from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.model import Model
@@ -145,13 +146,13 @@ def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicate
     return form, Prepared(each[0].context, rows, each[0].weights)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _sequence_draws(model: Model, n: int, params: Any, keys: Any) -> Any:
     draw: Any = model.sample
     return jax.vmap(jax.vmap(lambda k: draw(params, k, n)))(keys)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _draws(model: Model, params: Any, keys: Any) -> Any:
     assert model.sample is not None
     draw = model.sample
@@ -196,7 +197,7 @@ def _steps(form: ChainForm, prepared: Prepared) -> Prepared:
     return Prepared(prepared.context, steps, real.reshape(-1).astype(prepared.weights.dtype))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _starts(model: Model, keys: Any, prepared: Prepared) -> Any:
     assert model.initial is not None
     draw = model.initial

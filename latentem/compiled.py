@@ -1,7 +1,13 @@
-"""Compiled programs: room for them, and compiling one while another is compiled."""
+"""How programs are compiled and waited for: the one place that calls `jax.jit`.
+
+Every program of the package goes through `jit`, which keeps it from hanging on a CPU (`latentem.lapack` says why it
+would) and ends on Ctrl-C while it runs; `seldom` is the same for programs that run a few times. JAX's own settings are
+left alone.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from latentem.lapack import in_pieces
 
 #: Share of the memory maps that the system allows a process, at which compiled programs are dropped.
 FULL = 0.7
@@ -46,8 +54,59 @@ def make_room() -> bool:
     return True
 
 
-class seldom:
-    """`jax.jit` of a function that runs a few times a fit, such as its starts and its second derivatives.
+#: Seconds between two looks at whether a program has ended: first, and at most.
+FIRST_LOOK, LONGEST_LOOK = 2e-5, 0.05
+
+
+def patient(result: Any) -> Any:
+    """`result`, a pytree of arrays, once it is there; Ctrl-C is heard while it is computed."""
+    for leaf in jax.tree.leaves(result):
+        if isinstance(leaf, jax.core.Tracer) or not hasattr(leaf, "is_ready"):
+            continue
+        pause = FIRST_LOOK
+        while not leaf.is_ready():
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_LOOK)
+    return result
+
+
+class jit:
+    """`jax.jit`, for programs that always end.
+
+    Args:
+        f: what to compile.
+        static_argnums, static_argnames: as for `jax.jit`.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        static_argnums: int | tuple[int, ...] | None = None,
+        static_argnames: str | tuple[str, ...] | None = None,
+    ) -> None:
+        self._f, self._static = f, {"static_argnums": static_argnums, "static_argnames": static_argnames}
+        update_wrapper(self, f)
+
+    @cached_property
+    def _program(self) -> Any:
+        # The backend is asked for when a program is first needed, not when this module is imported.
+        if jax.default_backend() != "cpu":
+            return jax.jit(self._f, **self._static)
+        return jax.jit(in_pieces(self._f), compiler_options=self._options(), **self._static)
+
+    def _options(self) -> dict[str, Any] | None:
+        return None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return patient(self._program(*args, **kwargs))
+
+    def lower(self, *args: Any, **kwargs: Any) -> Any:
+        """As that of `jax.jit`."""
+        return self._program.lower(*args, **kwargs)
+
+
+class seldom(jit):
+    """`jit` of a function that runs a few times a fit, such as its starts and its second derivatives.
 
     On a CPU, XLA's older code generator is asked for: it compiles such programs in two thirds of the time and with less
     memory. Loops over rows run slower by it, so that EM itself is compiled as usual.
@@ -58,26 +117,15 @@ class seldom:
     """
 
     def __init__(self, f: Callable[..., Any], static_argnums: int | tuple[int, ...] = 0) -> None:
-        self._f, self._static = f, static_argnums
-        update_wrapper(self, f)
+        super().__init__(f, static_argnums)
 
-    @cached_property
-    def _program(self) -> Any:
-        return jax.jit(self._f, static_argnums=self._static, compiler_options=_quick())
-
-    def __call__(self, *args: Any) -> Any:
-        return self._program(*args)
-
-    def lower(self, *args: Any) -> Any:
-        """As that of `jax.jit`."""
-        return self._program.lower(*args)
+    def _options(self) -> dict[str, Any] | None:
+        return _quick()
 
 
 @cache
 def _quick() -> dict[str, Any] | None:
     """QUICK, or None where this XLA does not know it."""
-    if jax.default_backend() != "cpu":
-        return None
     try:
         jax.jit(lambda: 0, compiler_options=QUICK).lower().compile()
     except jax.errors.JaxRuntimeError:  # XLA's "No such compile option"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latentem.compiled import jit
 from latentem.latents import Chain, Continuous
 from latentem.model import Model
 from latentem.sequences import Sequences, sequences
@@ -95,7 +96,7 @@ def check_quadratic(model: Model, params: Any, rows: Any) -> None:
         )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _hessians(model: Model, params: Any, x: Any) -> tuple[Any, Any]:
     dim = model.latent.example().size
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from latentem import data
 from latentem.accelerate import EMMap
+from latentem.compiled import jit
 from latentem.forms import Form, Prepared, RowForm
 from latentem.model import Model
 from latentem.mstep import MStep, resolve
@@ -104,19 +105,19 @@ def em_map(form: Form, m_step: MStep, prepared: Prepared, example: Any) -> tuple
     return EMMap(update, lambda theta: form.model.space.contains(unravel(theta))), unravel
 
 
-evaluate = jax.jit(
+evaluate = jit(
     lambda form, params, prepared: (form.log_likelihood(params, prepared), form.model.log_prior(params)),
     static_argnums=0,
 )
 """(log-likelihood, log prior) of a form at params, compiled."""
 
-row_log_prob = jax.jit(lambda form, params, prepared: form.log_prob(params, prepared), static_argnums=0)
+row_log_prob = jit(lambda form, params, prepared: form.log_prob(params, prepared), static_argnums=0)
 """log p(x_n | params) of every row, compiled."""
 
-responsibilities = jax.jit(lambda form, params, prepared: form.responsibilities(params, prepared), static_argnums=0)
+responsibilities = jit(lambda form, params, prepared: form.responsibilities(params, prepared), static_argnums=0)
 """p(z_k | x_n) of every row, compiled."""
 
-most_probable = jax.jit(lambda form, params, prepared: form.most_probable(params, prepared), static_argnums=0)
+most_probable = jit(lambda form, params, prepared: form.most_probable(params, prepared), static_argnums=0)
 """The most probable latent value of every row, compiled."""
 
-compiled_step = partial(jax.jit, static_argnums=(0, 1))(em_iteration)
+compiled_step = partial(jit, static_argnums=(0, 1))(em_iteration)

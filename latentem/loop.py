@@ -13,6 +13,7 @@ from jax import flatten_util, lax
 from jaxtyping import Array, Float
 
 from latentem.accelerate import Method
+from latentem.compiled import jit
 from latentem.em import em_map
 from latentem.forms import Form, Prepared
 from latentem.mstep import MStep
@@ -102,13 +103,13 @@ def advance_one(setup: Start, state: LoopState, example: Any, prepared: Prepared
     return lax.while_loop(proceed, body, (fresh, jnp.zeros((), jnp.int32)))[0]
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def begin(setup: Start, params: Any) -> LoopState:
     """Loop state of every start; `params` has a leading axis over starts."""
     return jax.vmap(partial(begin_one, setup))(params)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def advance(setup: Start, state: LoopState, example: Any, prepared: Prepared, stop: Stopping) -> LoopState:
     """Up to `stop.iterations` more iterations of every start that has not ended; `example` unravels params."""
     if state.outcome.shape[0] == 1:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem import data as door
+from latentem.compiled import jit
 from latentem.data import Data
 from latentem.declaration import declare
 from latentem.em import evaluate
@@ -80,7 +81,7 @@ class OnlineResult:
     interrupted: bool
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _expected(form: Form, params: Any, prepared: Prepared) -> tuple[Any, Any]:
     """(log-likelihood, expected statistics) of a batch, per unit of weight."""
     total = jnp.sum(prepared.weights)
@@ -88,7 +89,7 @@ def _expected(form: Form, params: Any, prepared: Prepared) -> tuple[Any, Any]:
     return log_likelihood / total, jax.tree.map(lambda s: s / total, statistics)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _learn(
     form: Form, m_step: MStep, running: Any, new: Any, size: Any, seen: Any, params: Any, prepared: Prepared
 ) -> tuple[Any, Any]:

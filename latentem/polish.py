@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem import compiled, derivatives
+from latentem.compiled import jit
 from latentem.forms import Form, Prepared
 from latentem.newton import LONGEST_STEP, ascent_direction
 
@@ -142,4 +143,4 @@ def _after(first: Polished, then: Polished) -> Polished:
     )
 
 
-_objective = jax.jit(derivatives.objective, static_argnums=0)
+_objective = jit(derivatives.objective, static_argnums=0)

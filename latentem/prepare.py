@@ -12,6 +12,7 @@ import numpy as np
 
 from latentem import data as door
 from latentem.chain.form import ChainForm
+from latentem.compiled import jit
 from latentem.data import Data
 from latentem.forms import Form, Prepared, RowForm
 from latentem.hard import formula
@@ -152,4 +153,4 @@ def _large(model: Model, rows: Any) -> bool:
     return count * len(nodes[1]) >= SMALL
 
 
-_context = jax.jit(lambda source, rows, weights: source.context(rows, weights), static_argnums=0)
+_context = jit(lambda source, rows, weights: source.context(rows, weights), static_argnums=0)

@@ -12,6 +12,7 @@ from jax import flatten_util
 from jaxtyping import Array, Bool, Float
 
 from latentem.accelerate import SQUAREM
+from latentem.compiled import jit
 from latentem.forms import Form, Prepared
 from latentem.loop import CONVERGED, Start, Stopping, advance_one, begin_one
 from latentem.mstep import resolve
@@ -51,7 +52,7 @@ def refit(form: Form, params: Any, prepared: Prepared, varies: str) -> Refits:
     return _refit(setup, varies, one, params, prepared)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jit, static_argnums=(0, 1, 2))
 def _refit(setup: Start, varies: str, same_start: bool, params: Any, prepared: Prepared) -> Refits:
     form = setup.form
     stop = Stopping(jnp.asarray(GAIN), jnp.asarray(0.0), jnp.asarray(ITERATIONS))

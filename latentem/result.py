@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem import archive
+from latentem.compiled import jit
 from latentem.data import Data
 from latentem.forms import Prepared, RowForm
 from latentem.inference.errors import errors, standard_errors
@@ -389,7 +390,7 @@ class Fit:
         raise AttributeError(f"Fit of {self.__dict__.get('name', 'a model')} has no {verb!r}")
 
 
-@jax.jit
+@jit
 def _identity(x: Any) -> Any:
     return x
 
@@ -398,7 +399,7 @@ def _posterior(model: Any, params: Any, rows: Any) -> Any:
     return _compiled_posterior(model, params, rows)
 
 
-_compiled_posterior = jax.jit(
+_compiled_posterior = jit(
     lambda model, params, rows: jax.vmap(lambda x: model.posterior(params, x))(rows), static_argnums=0
 )
 

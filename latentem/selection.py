@@ -12,6 +12,7 @@ import numpy as np
 
 from latentem import data as door
 from latentem.bootstrap import replicated_ratios
+from latentem.compiled import jit
 from latentem.fit import fit
 from latentem.forms import Prepared
 from latentem.prepare import choose_form
@@ -179,7 +180,7 @@ def cross_validated(found: Fit, folds: int, key: Any) -> float:
     return float(np.sum(np.where(weight > 0, weight * np.where(weight > 0, scores, 0.0), 0.0)) / found.data.total)
 
 
-_row_scores = jax.jit(
+_row_scores = jit(
     lambda form, params, prepared: jax.lax.map(lambda p: form.log_prob(p, prepared), params), static_argnums=0
 )
 

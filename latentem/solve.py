@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from latentem import derivatives
 from latentem.accelerate import SQUAREM
+from latentem.compiled import jit
 from latentem.declaration import declare
 from latentem.em import em_map
 from latentem.forms import Prepared, RowForm
@@ -142,7 +143,7 @@ def _score(setup: Any, u: Vector, floats: Any, others: Any, weights: Array, hype
     return derivatives.score(problem.form(hyperparameters), prepared, u)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _maximise(setup: Any, initial: Any, floats: Any, others: Any, weights: Array, hyperparameters: Any) -> Vector:
     problem, treedef, kinds = setup
     form = problem.form(hyperparameters)
@@ -188,7 +189,7 @@ def _forward(
     return space.with_fixed(space.constrain(u)), (initial, u, floats, others, weights, hyperparameters)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _pull_back(setup: Any, kept: Any, cotangent: Any) -> Any:
     """Cotangents of (floats, weights, hyperparameters): -score' (Hessian)^-1 (cotangent in u)."""
     _, u, floats, others, weights, hyperparameters = kept

@@ -16,6 +16,7 @@ from latentem.chain.codebook import Coded, codebook, tally
 from latentem.chain.layout import begins, blocks_for, lay_out, owner
 from latentem.chain.walk import Walk, of_steps
 from latentem.chunks import weighted
+from latentem.compiled import jit
 from latentem.forms import Form, Prepared
 from latentem.latents import Chain
 from latentem.model import Factored, Model
@@ -254,7 +255,7 @@ def _tallied(context: Any, occupied: Float[Array, "K n"], rows: Any) -> tuple[Fl
     return tally(occupied, rows, size), context.book
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _context(factored: Factored, book: Any, rows: Any, weights: Float[Array, " N"]) -> Any:
     """What the model needs from the data as a whole: steps with the weight of their sequence, none where missing.
 

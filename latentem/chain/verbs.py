@@ -14,6 +14,7 @@ from latentem.chain import logarithmic, paths
 from latentem.chain.form import ChainForm
 from latentem.chain.lanes import pack
 from latentem.chain.potentials import Potentials
+from latentem.compiled import jit
 from latentem.forms import Prepared
 from latentem.model import Model
 from latentem.sequences import Sequences
@@ -97,12 +98,12 @@ def _steps(a: Float[Array, "L K B"]) -> Float[Array, "L B K"]:
     return jnp.moveaxis(a, 1, -1)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _log_prob(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     return form.log_prob(params, prepared)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _scales(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     return _one(form, params, prepared)[1].log_scale
 
@@ -111,12 +112,12 @@ def _probabilities(form: ChainForm, f: Any) -> Float[Array, "L K B"]:
     return jnp.exp(f.filtered) if form.walk.arithmetic is logarithmic else f.filtered
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _filtered(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     return _steps(_probabilities(form, _one(form, params, prepared)[1]))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _predicted(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     p, f, _ = _one(form, params, prepared)
     alpha = _probabilities(form, f)
@@ -126,13 +127,13 @@ def _predicted(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     return _steps(jnp.where(p.start[:, None], jnp.exp(p.first), moved))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _smoothed(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     p, f, (begin, end) = _one(form, params, prepared)
     return _steps(form.walk.arithmetic.backward(p, f, begin, end, jnp.ones(p.start.shape, begin.dtype)).smoothed)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _pairs(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     p, f, (begin, end) = _one(form, params, prepared)
     moving = (
@@ -146,13 +147,13 @@ def _pairs(form: ChainForm, params: Any, prepared: Prepared) -> Array:
     return jnp.moveaxis(jnp.where(p.start[:, None, None], 0.0, s.pairs), -1, 1)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _viterbi(best: int, form: ChainForm, params: Any, prepared: Prepared) -> Any:
     states, score = paths.viterbi(_one(form, params, prepared)[0], best)
     return jnp.moveaxis(states, 0, -1), jnp.moveaxis(score, 0, -1)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _sample(draws: int, form: ChainForm, params: Any, prepared: Prepared, key: Array) -> Array:
     p, f, _ = _one(ChainForm(form.model, exact=True), params, prepared)
     drawn = jax.lax.map(lambda k: paths.sample(p, f.filtered, k), jax.random.split(key, draws))

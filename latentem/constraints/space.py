@@ -15,6 +15,7 @@ import numpy as np
 from jax.tree_util import KeyPath, keystr, tree_flatten_with_path
 from jaxtyping import Array, Bool, Float, PyTree
 
+from latentem.compiled import jit
 from latentem.constraints.base import Constraint, Index, Mask, Value, as_float
 from latentem.constraints.fixed import Fixed
 
@@ -168,14 +169,14 @@ class ParameterSpace:
         return jnp.stack(answers) if answers else jnp.ones(0, bool)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _contains_each(space: ParameterSpace, params: PyTree) -> Array:
     # One compiled program for the whole space: op by op, each constraint would cost milliseconds on every
     # call.
     return space._contains_each(params)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _locate(space: ParameterSpace, params: PyTree) -> tuple[Array, Array]:
     masks = [jnp.ravel(c.boundary(leaf)) for c, leaf in space._pairs(params)]
     return space.unconstrain(params), jnp.concatenate(masks) if masks else jnp.zeros(0, bool)

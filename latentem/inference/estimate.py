@@ -13,6 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from latentem.compiled import jit
 from latentem.constraints import ParameterSpace
 from latentem.constraints.base import Batched
 from latentem.constraints.elementwise import Interval, Positive
@@ -134,6 +135,6 @@ class Estimate:
         return np.concatenate([np.ravel(np.asarray(a, np.float64)) for a in leaves]) if leaves else np.zeros(0)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _jacobian(space: ParameterSpace, u: Array) -> Array:
     return jax.jacfwd(lambda v: ravel_pytree(space.constrain(v))[0])(u)

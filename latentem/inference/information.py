@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from latentem import derivatives
+from latentem.compiled import jit
 from latentem.forms import Form, Prepared, RowForm
 from latentem.inference.estimate import Estimate, Matrix
 from latentem.inference.scores import score_products
@@ -78,12 +79,12 @@ def _observed(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Matrix:
     return -np.asarray(derivatives.compiled_expansion(form, prepared, u).hessian)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _complete(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
     return -derivatives.complete_hessian(form, prepared, u)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _score(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
     return score_products(form, u, prepared) + prior_curvature(form.model, u)
 
@@ -117,7 +118,7 @@ def _expected(estimate: Estimate, key: Any, draws: int) -> Matrix:
         return estimate.n_observations * np.asarray(mean) + np.asarray(prior)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _simulated(form: Form, draws: int, u: Float[Array, " P"], key: Any) -> tuple[Array, Array]:
     sample = form.model.sample
     assert sample is not None

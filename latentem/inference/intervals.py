@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from latentem.compiled import jit
 from latentem.constraints.base import Batched, Constraint
 from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.matrices import Correlation, Covariance
@@ -161,7 +162,7 @@ def chi_squared_tail(statistic: float, df: int) -> float:
         return float(_tail(0.5 * df, max(0.5 * statistic, 0.0)))
 
 
-@jax.jit
+@jit
 def _tail(a: Any, x: Any) -> Any:
     return jax.scipy.special.gammaincc(a, x)
 
@@ -206,4 +207,4 @@ def _linearised(f: Callable[[Any], Any], treedef: Any, shapes: tuple[tuple[int, 
         parts = [p.reshape(s) for p, s in zip(jnp.split(theta, ends), shapes, strict=True)]
         return jnp.ravel(jnp.asarray(f(treedef.unflatten(parts))))
 
-    return jax.jit(lambda theta: (of_theta(theta), jax.jacrev(of_theta)(theta)))
+    return jit(lambda theta: (of_theta(theta), jax.jacrev(of_theta)(theta)))

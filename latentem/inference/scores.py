@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.chunks import chunk_rows, chunked_map, chunked_sum
+from latentem.compiled import jit
 from latentem.forms import Form, Prepared
 from latentem.inference.estimate import Estimate
 from latentem.latents import Chain
@@ -34,7 +35,7 @@ def _chunk(form: Form, u: Float[Array, " P"], prepared: Prepared) -> int:
     return min(form.chunk(prepared), chunk_rows(8 * 4 * max(1, u.shape[0])))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def scores_of_rows(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "N P"]:
     """Scores of all rows, computed in chunks; of all sequences of a chain."""
     if isinstance(form.model.latent, Chain):
@@ -45,7 +46,7 @@ def scores_of_rows(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Flo
     )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def score_products(form: Form, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
     """sum_n w_n s_n s_n', without the (N, P) scores of rows ever being stored."""
     if isinstance(form.model.latent, Chain):

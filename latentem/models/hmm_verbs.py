@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import chain
+from latentem.compiled import jit
 from latentem.families import Family
 from latentem.models.hmm_covariates import log_matrices
 
@@ -209,12 +210,12 @@ def distribution(family: Family, params: Any, x: np.ndarray) -> tuple[np.ndarray
     raise ValueError(f"pseudo_residuals: no distribution function of {type(family).__name__} here: expected {known}")
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _one_step(hmm: Any, params: Any, x: Any) -> tuple[Array, Array]:
     return hmm.first(params), jnp.repeat(hmm.emission_log_prob(params, x), hmm.stages)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _simulate(hmm: Any, n: int, params: Any, log_moves: Array, key: Array) -> tuple[Array, Any]:
     return simulate(hmm, params, log_moves, key, n)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.compiled import jit
 from latentem.latents import Finite
 from latentem.plot import look
 
@@ -170,7 +171,7 @@ def component_densities(fit: Fit, x: np.ndarray) -> Float[np.ndarray, "G K"]:
         return np.asarray(_densities(fit.model, params, jnp.asarray(x, dtype=fit.dtype)))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _densities(model: Any, params: Any, x: Array) -> Float[Array, "G K"]:
     of_row = jax.vmap(model.complete_log_likelihood, in_axes=(None, None, 0))
     return jnp.exp(jax.vmap(lambda row: of_row(params, row, jnp.arange(model.latent.size)))(x))

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from latentem.compiled import jit
 from latentem.plot import look
 
 if TYPE_CHECKING:
@@ -67,6 +68,6 @@ def item_curves(fit: Fit, *, bounds: tuple[float, float] = (-4.0, 4.0), label: s
     return figure
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _table(irt: Any, params: Any, theta: Any) -> Array:
     return irt.table(params, theta)

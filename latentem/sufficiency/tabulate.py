@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latentem.compiled import jit
 from latentem.model import Model
 
 #: One compiled block: this many (params, z) pairs by one of these numbers of observations, so that samples, anchors
@@ -17,7 +18,7 @@ PAIRS = 32
 ROWS = (64, 512, 2048)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _block(model: Model, u: Any, z: Any, rows: Any) -> Any:
     params = jax.vmap(model.space.constrain)(u)
     one = model.complete_log_likelihood

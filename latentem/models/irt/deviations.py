@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.chunks import chunked_map
+from latentem.compiled import jit
 from latentem.models.irt import persons
 
 #: Smallest variance of an answer that a residual is divided by; the value of mirt, whose outfit hangs on it.
@@ -50,7 +51,7 @@ def deviations(fit: Any, x: Any = None) -> Deviations:
         return Deviations(*map(np.asarray, _deviations(irt, fit.params, rows)))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _deviations(irt: Any, params: Any, rows: Any) -> Deviations:
     def of_chunk(part: Any) -> Deviations:
         table = irt.table(params, part["theta"])

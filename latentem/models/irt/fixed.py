@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from latentem.compiled import jit
 from latentem.models.irt.blocks import Block
 
 Params = dict[str, Any]
@@ -105,7 +106,7 @@ def _refuse_impossible(block: Block, names: Sequence[str], known: Params) -> Non
         )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _judged(block: Block, known: Params) -> tuple[dict[str, Bool[Array, "*J"]], Bool[Array, "J C"]]:
     """(whether each value is one that its param may have, whether each category is possible at some ability)."""
     inside = {}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.compiled import jit
 from latentem.models.irt import persons
 
 
@@ -76,7 +77,7 @@ def reliability(fit: Any) -> dict[str, Any]:
     return {"marginal": marginal, "empirical": float(empirical[0])}
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _marginal(irt: Any, params: Any) -> Float[Array, " G"]:
     """E[variance / (variance + 1 / information)] over the ability of every group."""
     nodes = jnp.asarray(irt.grid.values, jnp.result_type(float))
@@ -88,12 +89,12 @@ def _marginal(irt: Any, params: Any) -> Float[Array, " G"]:
     return jnp.sum(weights * info * variance / (info * variance + 1), axis=0)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _of_items(irt: Any, params: Any, theta: Any) -> Float[Array, "T G J D D"]:
     return of_items(irt, params, theta)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _table(irt: Any, params: Any, theta: Any) -> Float[Array, "T G J C"]:
     return irt.table(params, theta)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from latentem.compiled import jit
 from latentem.models.irt.deviations import deviations, mean_squares
 from latentem.models.irt.lord_wingersky import rest_scores
 from latentem.models.irt.sum_scores import highest
@@ -89,7 +90,7 @@ def _tables(fit: Any) -> tuple[Float[np.ndarray, "J S C"], Float[np.ndarray, "J 
     return observed[:, 1:best], (chance * count[:, None])[:, 1:best], float(weights.sum())
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _chances(irt: Any, params: Any) -> Float[Any, "J S C"]:
     """Probability of every category of every item given the sum score."""
     table = jnp.exp(irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float))))[:, 0]

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.compiled import jit
 from latentem.models.irt import densities
 from latentem.models.irt.parameters import item_parameters
 from latentem.newton import newton_ascent
@@ -113,7 +114,7 @@ def _difficulties(fit: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: column[rows] for name, column in table.items() if name.startswith("difficulty")}
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@partial(jit, static_argnums=(0, 1, 2, 3))
 def _curves(
     here: Any, there: Any, which: tuple[tuple[int, ...], tuple[int, ...]], by_item: bool, mine: Params, others: Params
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:

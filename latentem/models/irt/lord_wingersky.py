@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from latentem.compiled import jit
 
-@partial(jax.jit, static_argnames="highest")
+
+@partial(jit, static_argnames="highest")
 def sum_scores(probabilities: Float[Array, "K J C"], highest: int) -> Float[Array, "K S"]:
     """Probability of every sum score at every node.
 
@@ -37,7 +38,7 @@ def sum_scores(probabilities: Float[Array, "K J C"], highest: int) -> Float[Arra
     return lax.scan(add_item, first, jnp.moveaxis(probabilities, 1, 0))[0]
 
 
-@partial(jax.jit, static_argnames="highest")
+@partial(jit, static_argnames="highest")
 def rest_scores(probabilities: Float[Array, "K J C"], highest: int) -> Float[Array, "J K S"]:
     """The same for the sum of all items but one, for every item in turn. An item left out always scores 0: its highest
     rest scores have probability 0.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.compiled import jit
 
 #: Singular values of a derivative below this, relative to the largest, are zero.
 RANK = 1e-9
@@ -161,7 +162,7 @@ def _given(irt: Any, by_category: bool, table: Any) -> Any:
     return np.concatenate([single, mean[..., i] * mean[..., j]], axis=-1)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _nodes_and_slopes(irt: Any, u: Any, rows: Any, weights: Any) -> tuple[Any, Any]:
     """(what `_nodes` gives, its derivatives in u: arrays with a last axis of P)."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.compiled import jit
 from latentem.models.irt.blocks import Block
 
 Params = dict[str, Any]
@@ -93,7 +94,7 @@ def _of_block(block: Block, params: Params) -> Params:
     return jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), every)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _values(irt: Any, params: Params) -> Float[Array, " M"]:
     parts = []
     for block in irt.blocks:
@@ -102,7 +103,7 @@ def _values(irt: Any, params: Params) -> Float[Array, " M"]:
     return jnp.concatenate(parts)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _values_and_slopes(
     irt: Any, params: Params, u: Float[Array, " P"]
 ) -> tuple[Float[Array, " M"], Float[Array, "M P"]]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.chunks import chunked_map
+from latentem.compiled import jit
 from latentem.models.irt import persons
 from latentem.models.irt.deviations import deviations
 
@@ -85,12 +86,12 @@ def _gamma(table: np.ndarray) -> float:
     return (concordant - discordant) / total if total > 0 else np.nan
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _table(irt: Any, params: Any) -> Float[Array, "K G J C"]:
     return irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float)))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _priors(irt: Any, params: Any, rows: Any) -> Float[Array, "m K"]:
     """Weights of the nodes before any answer: of every group, or of every person where there are covariates."""
     if not irt.covariates:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.chunks import chunked_map
+from latentem.compiled import jit
 from latentem.models.irt import persons
 from latentem.models.irt.bifactor import Bifactor
 from latentem.models.irt.information import of_answered, of_items
@@ -65,13 +66,13 @@ def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.
 # --- posterior means
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _eap(irt: Any, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D D"]]:
     n = rows["answers"].shape[0]
     return chunked_map(lambda part: _moments(irt, _posterior(irt, params, part)), rows, n, persons.chunk(irt))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _bifactor_eap(irt: Any, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
     whole, n = Bifactor(irt), rows["answers"].shape[0]
     return chunked_map(lambda part: whole.abilities(params, part), rows, n, whole.chunk())
@@ -92,7 +93,7 @@ def _moments(irt: Any, posterior: Float[Array, "n K"]) -> tuple[Float[Array, "n 
 # --- modes
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _mode(irt: Any, method: str, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
     """(estimates, standard errors): Newton for every person, from the best node of the grid."""
     nodes = jnp.asarray(irt.grid.values, jnp.result_type(float))
@@ -152,7 +153,7 @@ def _log_normal(theta: Any, mean: Any, precision: Any) -> Float[Array, ""]:
 # --- plausible values
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def _plausible(irt: Any, draws: int, params: Any, rows: Any, key: Array) -> Float[Array, "N draws D"]:
     """Draws from the posterior of every person: nodes of a histogram; otherwise ends of Metropolis walks with proposals
     from a heavy-tailed version of the posterior, wherever the walk is."""

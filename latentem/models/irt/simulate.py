@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from latentem.compiled import jit
 from latentem.models.irt import persons
 
 
@@ -39,7 +40,7 @@ def simulate(fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:
     return columns
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _answers(irt: Any, params: Any, rows: Any, key: Array) -> Array:
     """Codes (n, J)."""
     n = rows["answers"].shape[0]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from latentem.compiled import jit
 from latentem.models.irt import persons
 from latentem.models.irt.lord_wingersky import sum_scores
 
@@ -37,7 +38,7 @@ def eap_of_sums(irt: Any, params: Any, rows: Any) -> tuple[Float[np.ndarray, "N 
     return np.concatenate(theta), np.concatenate(variance)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def of_sets(irt: Any, params: Any, sets: Float[Array, "m J"]) -> Float[Array, "m G K S"]:
     """Probability of every sum over each set of items at every node."""
     table = jnp.exp(irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float))))
@@ -51,7 +52,7 @@ def of_sets(irt: Any, params: Any, sets: Float[Array, "m J"]) -> Float[Array, "m
     return jax.lax.map(of_set, sets)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def _moments(irt: Any, params: Any, rows: Any, likelihood: Any) -> tuple[Float[Array, "n D"], Float[Array, "n D"]]:
     nodes = jnp.asarray(irt.grid.values, likelihood.dtype)
     weights = likelihood * jax.nn.softmax(irt.log_weights(params, rows), axis=1)
