@@ -2,7 +2,11 @@
 
 import gc
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,3 +67,29 @@ def room_for_compiled_code() -> Iterator[None]:
 
         jax.clear_caches()
         gc.collect()
+
+
+#: Seconds before the time limit of a test at which the stacks of XLA's own threads are printed.
+BEFORE_THE_END = 20
+
+
+def _native_stacks() -> None:
+    """Where every thread of this process is, those of XLA included: pytest-timeout knows only Python's."""
+    command = ["gdb", "-p", str(os.getpid()), "-batch", "-ex", "set pagination off", "-ex", "thread apply all bt 12"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=BEFORE_THE_END - 5, check=False)
+    print(found.stdout, file=sys.__stderr__, flush=True)
+
+
+@pytest.fixture(autouse=True)
+def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that is about to be ended for its time says where it stands."""
+    marker = request.node.get_closest_marker("timeout")
+    limit = float(marker.args[0] if marker else request.config.getini("timeout") or 0)
+    if limit <= BEFORE_THE_END or shutil.which("gdb") is None:
+        yield
+        return
+    timer = threading.Timer(limit - BEFORE_THE_END, _native_stacks)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
