@@ -7,6 +7,7 @@ from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.pattern import pattern
 from latentem.constraints.repeated import repeated
 from latentem.constraints.space import ParameterSpace
+from latentem.constraints.standardised import Standardised
 from latentem.constraints.stochastic import stochastic
 from latentem.constraints.tied import Tied, tied
 from latentem.constraints.vectors import ordered, simplex
@@ -14,6 +15,7 @@ from latentem.constraints.vectors import ordered, simplex
 __all__ = [
     "Constraint",
     "ParameterSpace",
+    "Standardised",
     "Tied",
     "correlation",
     "covariance",

@@ -19,9 +19,9 @@ from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.vectors import Simplex
 from latentem.data import Data, cast
 from latentem.forms import Form, Prepared
-from latentem.latents import Chain
+from latentem.forms.choose import choose_form
 from latentem.model import Model
-from latentem.prepare import choose_form
+from latentem.model.latents import Chain
 
 #: Largest log or logit of a param on the edge of its set.
 FARTHEST = 60.0

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from latentem import data as door
-from latentem.fit import check_declaration, declare
-from latentem.latents import Chain
-from latentem.mstep import resolve
-from latentem.prepare import prepare
+from latentem.ascent.mstep import resolve
+from latentem.data import door
+from latentem.forms.choose import prepare
+from latentem.model.checks import check_declaration, declare
+from latentem.model.latents import Chain
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part

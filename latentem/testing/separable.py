@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.compiled import seldom
 from latentem.forms import Prepared, SeparableForm
+from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
 from latentem.testing.report import Part
 

@@ -1,0 +1,5 @@
+"""x"""
+
+from latentem.families.gaussian.gaussian import Gaussian
+
+__all__ = ["Gaussian"]

@@ -1,0 +1,5 @@
+"""x"""
+
+from latentem.models.hmm.hmm import HMM
+
+__all__ = ["HMM"]

@@ -1,0 +1,5 @@
+"""x"""
+
+from latentem.models.irt.items.item import ItemModel
+
+__all__ = ["ItemModel"]
