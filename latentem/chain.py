@@ -1,4 +1,8 @@
-"""What is asked of a chain model at given params: functions of (model, params, sequences), NumPy in and out."""
+"""Markov chains of latent states: what is asked of a model with `lem.Chain` at given params.
+
+Every function takes (model, params, sequences), NumPy in and out, and answers for all steps end to end;
+`sequences.split` parts them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,17 @@ from latentem.forms.chain.form import ChainForm
 from latentem.forms.chain.lanes import pack
 from latentem.forms.chain.potentials import Potentials
 from latentem.model import Model
+
+__all__ = [
+    "filtered",
+    "first_impossible",
+    "log_prob",
+    "pairs",
+    "predicted",
+    "sample_paths",
+    "smoothed",
+    "viterbi",
+]
 
 
 def log_prob(model: Model, params: Any, sequences: Sequences) -> Float[np.ndarray, " N"]:

@@ -10,7 +10,7 @@ MODELS = Path(__file__).parent.parent / "latentem" / "models"
 PUBLIC = {"latentem", "latentem.families", "latentem.constraints", "latentem.priors", "latentem.durations"}
 #: Building blocks for whoever writes a model: tables of other libraries, sums over rows in chunks, Newton, tail areas.
 PUBLIC |= {
-    "latentem.data.tables",
+    "latentem.data",
     "latentem.numerics.chunks",
     "latentem.numerics.newton",
     "latentem.inference.intervals",

@@ -16,7 +16,7 @@ from jax.tree_util import KeyPath, keystr, tree_flatten_with_path
 from jaxtyping import Array, Bool, Float, PyTree
 
 from latentem.constraints.base import Constraint, Index, Mask, Value, as_float
-from latentem.constraints.fixed import Fixed
+from latentem.constraints.constants import Fixed
 
 _ROOT = "params"
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 
@@ -79,34 +77,6 @@ class Separable:
     def plain(self) -> bool:
         """Whether `features . natural` is one product of two matrices."""
         return self.basis is None and self.e_step is None
-
-    def log_joint(self, coefficients: Any, features: Any) -> Float[Array, "K n"]:
-        """features . natural of n observations. They are the minor axis: everything elementwise and every reduction
-        over k then runs along contiguous memory, which is several times faster than (n, K) for small K."""
-        if self.basis is None:
-            return _outer(coefficients, features)
-        (lead, loadings), (first, rest) = coefficients, features
-        return _outer(lead, first) + jnp.asarray(self.basis(), loadings.dtype) @ _outer(loadings, rest)
-
-    def statistics(self, likelihood: Float[Array, "K n"], scale: Float[Array, " n"], features: Any) -> Any:
-        """Sums of the features, weighted by likelihood (K, n) * scale (n,): whichever is smaller gets scaled."""
-        if self.basis is None:
-            return _weighted_sum(likelihood, scale, features)
-        first, rest = features
-        basis = jnp.asarray(self.basis(), likelihood.dtype)
-        return _weighted_sum(likelihood, scale, first), _weighted_sum(basis.T @ likelihood, scale, rest)
-
-
-def _weighted_sum(
-    likelihood: Float[Array, "K n"], scale: Float[Array, " n"], features: Float[Array, "n S"]
-) -> Float[Array, "K S"]:
-    if features.shape[1] < likelihood.shape[0]:
-        return likelihood @ (features * scale[:, None])
-    return (likelihood * scale) @ features
-
-
-def _outer(a: Float[Array, "m S"], b: Float[Array, "n S"]) -> Float[Array, "m n"]:
-    return lax.dot_general(a, b, (((1,), (1,)), ((), ())))
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.constraints import ParameterSpace
 from latentem.families import Family, Gaussian
-from latentem.models.mixture.seeding import assigned, beside_known, plus_plus, standardised, thin, thin_known
+from latentem.models.mixture import initial as starts
+from latentem.models.mixture.names import covers, map_named, names
 
 Params = dict[str, Any]
-
-#: Part of every row that a start spreads over all components, so that none begins empty or flat.
-SOFTNESS = 0.02
-#: The same of a component whose rows are known, relative to their number.
-SPREAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,20 +65,20 @@ class Mixture(Family):
         if self.components > rows:
             raise ValueError(f"components={self.components} > {rows} observations: ask for fewer components")
         declared = replace(self, family=family)
-        known = ["weights", *_names(family.constraints())]
+        known = ["weights", *names(family.constraints())]
         for name in (*self.shared, *self.fixed):
-            if not any(_covers(name, other) for other in known):
+            if not any(covers(name, other) for other in known):
                 raise ValueError(f"Mixture: no parameter {name!r} to share or fix: expected one of {known}")
         return declared, x
 
     def constraints(self) -> Params:
-        components = _map_named(
-            lambda name, constraint: constraint if self._is_shared(name) else constraint.batched(self.components),
+        components = map_named(
+            lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),
             self.family.constraints(),
         )
         held = {name: lem.fixed(value) for name, value in self.fixed.items()}
         weights = held.pop("weights", lem.simplex(self.components))
-        components = _map_named(lambda name, constraint: held.get(name, constraint), components)
+        components = map_named(lambda name, constraint: held.get(name, constraint), components)
         return {"weights": weights, "components": components}
 
     def model(self) -> lem.Model:
@@ -102,17 +97,18 @@ class Mixture(Family):
 
     # --- one observation
 
-    def _is_shared(self, name: str) -> bool:
-        return any(_covers(shared, name) for shared in self.shared)
+    def is_shared(self, name: str) -> bool:
+        """Whether all components have this parameter in common."""
+        return any(covers(shared, name) for shared in self.shared)
 
     def over_components(self, f: Callable[..., Any], params: Params, *rest: Any) -> Any:
         """`f(params of one component, *rest)` for all K components, stacked along a leading axis."""
-        axes = _map_named(lambda name, _: None if self._is_shared(name) else 0, self.family.constraints())
+        axes = map_named(lambda name, _: None if self.is_shared(name) else 0, self.family.constraints())
         return jax.vmap(lambda p: f(p, *rest), in_axes=(axes,), axis_size=self.components)(params["components"])
 
     def component(self, params: Params, k: Any) -> Params:
         """Parameters of component k."""
-        return _map_named(lambda name, value: value if self._is_shared(name) else value[k], params["components"])
+        return map_named(lambda name, value: value if self.is_shared(name) else value[k], params["components"])
 
     def component_log_prob(self, params: Params, x: Any) -> Float[Array, " K"]:
         """log weights[k] + log density of component k, of one observation."""
@@ -198,54 +194,7 @@ class Mixture(Family):
     def initial(self, key: Array, x: Any, weights: Float[Array, " N"], label: Any = None) -> Params:
         """Params from k-means++ seeds or from random responsibilities; from the rows whose component is known, where
         `label` (N,) says which, -1 where it does not."""
-        context = self.context(x, weights)
-        if label is not None:
-            return self._initial_of_known(key, x, weights, label, context)
-        x, weights = thin(x, weights)
-        n = weights.shape[0]
-        if self.start == "random":
-            draws = jax.random.exponential(key, (n, self.components), weights.dtype)
-            responsibilities = draws / jnp.sum(draws, axis=1, keepdims=True)
-        else:
-            rows = standardised(_coordinates(x), weights)
-            responsibilities = assigned(rows, plus_plus(key, rows, weights, self.components))
-        soft = responsibilities + SOFTNESS / self.components
-        soft = weights[:, None] * soft / jnp.sum(soft, axis=1, keepdims=True)
-        return self._from_responsibilities(jax.random.fold_in(key, 1), x, soft, context)
-
-    def _initial_of_known(self, key: Array, x: Any, weights: Array, label: Array, context: Any) -> Params:
-        x, label, weights = thin_known(x, label, weights)
-        rows = standardised(_coordinates(x), weights)
-        parts, known = beside_known(key, rows, weights, label, self.components)
-        # Spread over all rows, so that a variance of few rows is not too small.
-        spread = weights @ parts / jnp.sum(weights)
-        soft = weights[:, None] * (parts + jnp.where(known, SPREAD * spread, SOFTNESS / self.components))
-        return self._from_responsibilities(jax.random.fold_in(key, 1), x, soft, context)
-
-    def _from_responsibilities(self, key: Array, x: Any, r: Float[Array, "n K"], context: Any) -> Params:
-        """Params of components that hold these parts of the rows."""
-        whole = self.family.default(x, jnp.sum(r, axis=1), context)
-        params = {
-            "weights": jnp.sum(r, axis=0) / jnp.sum(r),
-            "components": _map_named(
-                lambda name, a: a if self._is_shared(name) else jnp.broadcast_to(a, (self.components, *a.shape)), whole
-            ),
-        }
-        if not isinstance(self.family, Mixture) and _closed(replace(self, prior=None)):
-            values = jax.vmap(lambda row: self.over_components(self.family.statistics, params, row, context))(x)
-            expected = jnp.einsum("nk,nks->ks", r, values)
-            reference = self.statistics_context(params, context)
-            return replace(self, prior=None).maximize_components(expected, params, reference)
-        # No M-step from statistics: each component's own default, moved a little so that no two are equal.
-        space = ParameterSpace.of(self.family.constraints())
-
-        def moved(w: Float[Array, " n"], k: Array) -> Params:
-            u = space.unconstrain(self.family.default(x, w, context))
-            return space.constrain(u + 0.1 * jax.random.normal(k, u.shape, u.dtype))
-
-        own = jax.vmap(moved)(r.T, jax.random.split(key, self.components))
-        shared = _map_two(lambda name, a, b: b if self._is_shared(name) else a, own, whole)
-        return {**params, "components": shared}
+        return starts.initial(self, key, x, weights, label)
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         return self.initial(jax.random.key(0), x, weights)
@@ -278,36 +227,6 @@ def GaussianMixture(
 def _log(p: Any) -> Any:
     """log p with -inf at 0 and a gradient of 0 there."""
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), -jnp.inf)
-
-
-def _map_named(f: Callable[[str, Any], Any], tree: Any, prefix: str = "") -> Any:
-    """`f(dotted name, leaf)` over nested dicts of parameters."""
-    if isinstance(tree, dict):
-        return {name: _map_named(f, inner, f"{prefix}.{name}" if prefix else name) for name, inner in tree.items()}
-    return f(prefix, tree)
-
-
-def _map_two(f: Callable[[str, Any, Any], Any], tree: Any, other: Any, prefix: str = "") -> Any:
-    if isinstance(tree, dict):
-        return {k: _map_two(f, v, other[k], f"{prefix}.{k}" if prefix else k) for k, v in tree.items()}
-    return f(prefix, tree, other)
-
-
-def _names(tree: Any) -> list[str]:
-    found: list[str] = []
-    _map_named(lambda name, _: found.append(name), tree)
-    return found
-
-
-def _covers(name: str, parameter: str) -> bool:
-    """Whether `name` is a parameter or the column that holds it."""
-    return parameter == name or parameter.startswith(name + ".")
-
-
-def _coordinates(x: Any) -> Float[Array, "N d"]:
-    """Observations as columns of numbers, for seeding only."""
-    columns = [jnp.reshape(a, (a.shape[0], -1)).astype(jnp.result_type(float)) for a in jax.tree.leaves(x)]
-    return jnp.concatenate(columns, axis=1)
 
 
 def _closed(mixture: Mixture) -> bool:
