@@ -1,4 +1,13 @@
-"""Coherence checks that users run on models of their own: `check` names the part that is wrong."""
+"""Coherence checks that users run on models of their own: `check` names the part that is wrong.
+
+What flows in: a model and data, a key.
+What flows out: `Report`: one `Part` for each claim, passed or not, with the numbers that say so.
+
+`case` is what every part looks at; `certificate`, `score`, `objective`, `weights`, `closed_form`, `separable` and
+`starts` hold one part each, a function `(case) -> Part | None`, None where it does not apply.
+
+To add one: such a function in a file of its own and its place in `PARTS`; a test that breaks a model in just this way.
+"""
 
 from __future__ import annotations
 
