@@ -124,9 +124,9 @@ def speed(n: int = 100_000, iterations: int = 20) -> None:
 
 
 def scaling() -> None:
+    from latentem.ascent.mstep import Newton
+    from latentem.ascent.mstep.step import em_iteration
     from latentem.forms import SeparableForm
-    from latentem.mstep import Newton
-    from latentem.mstep.step import em_iteration
 
     for n in (10_000, 100_000, 1_000_000):
         x, initial = simulated(n), start()

@@ -17,10 +17,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from latentem import chain, durations, families, posterior, priors
-from latentem.accelerate import SQUAREM, Anderson, Plain
-from latentem.accelerating import accelerate
-from latentem.annealing import Annealing
-from latentem.bootstrap import Bootstrap, bootstrap
+from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
+from latentem.ascent.annealing import Annealing
+from latentem.ascent.fixed_point import accelerate
+from latentem.ascent.iteration import em
+from latentem.ascent.mstep import Gradient, Newton
+from latentem.ascent.status import Status
+from latentem.ascent.stream import polynomial_decay
+from latentem.comparing.bootstrap import Bootstrap, bootstrap
+from latentem.comparing.ratio_test import likelihood_ratio_test
+from latentem.comparing.selection import Selection, select
 from latentem.constraints import (
     ParameterSpace,
     correlation,
@@ -35,19 +41,15 @@ from latentem.constraints import (
     stochastic,
     unit,
 )
-from latentem.em import em
-from latentem.fit import fit
-from latentem.latents import Chain, Continuous, Finite, Given
-from latentem.maximize import Snapshot
+from latentem.data.sequences import Sequences, sequences
+from latentem.fitting.batch import fit
+from latentem.fitting.climb import Snapshot
+from latentem.fitting.implicit import solve
+from latentem.forms.anchors import Compression, sufficiency
 from latentem.model import ClosedForm, Factored, Model, Separable
-from latentem.mstep import Gradient, Newton
-from latentem.online import polynomial_decay
-from latentem.result import Fit, load
-from latentem.selection import Selection, likelihood_ratio_test, select
-from latentem.sequences import Sequences, sequences
-from latentem.solve import solve
-from latentem.status import Status
-from latentem.sufficiency import Compression, sufficiency
+from latentem.model.latents import Chain, Continuous, Finite, Given
+from latentem.results.fit import Fit
+from latentem.results.load import load
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.

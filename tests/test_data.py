@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from latentem import data
+from latentem.data import door as data
 
 
 class Columns(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latentem.lapack import PIECE, in_pieces
+from latentem.numerics.lapack import PIECE, in_pieces
 
 #: Seconds; each script takes a few on an idle machine.
 LIMIT = 150
@@ -114,7 +114,7 @@ def test_pieces_are_the_whole(f) -> None:  # noqa: ANN001
 
 def _batches(jaxpr) -> list[int]:  # noqa: ANN001
     """Matrices of every LAPACK call of a program."""
-    from latentem.lapack import COST, _jaxprs
+    from latentem.numerics.lapack import COST, _jaxprs
 
     own = [int(np.prod(e.invars[0].aval.shape[:-2])) for e in jaxpr.eqns if e.primitive.name in COST]
     return own + [n for e in jaxpr.eqns for v in e.params.values() for j in _jaxprs(v) for n in _batches(j)]

@@ -9,7 +9,12 @@ import pytest
 MODELS = Path(__file__).parent.parent / "latentem" / "models"
 PUBLIC = {"latentem", "latentem.families", "latentem.constraints", "latentem.priors", "latentem.durations"}
 #: Building blocks for whoever writes a model: tables of other libraries, sums over rows in chunks, Newton, tail areas.
-PUBLIC |= {"latentem.tables", "latentem.chunks", "latentem.newton", "latentem.inference.intervals"}
+PUBLIC |= {
+    "latentem.data",
+    "latentem.numerics.chunks",
+    "latentem.numerics.newton",
+    "latentem.inference.intervals",
+}
 OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels"}
 
 

@@ -2,6 +2,16 @@
 
 Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
 converge, its files are written all the same.
+
+What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
+
+- `demo`, `mixture`, `hmm`, `irt`: one command each.
+- `reading`: columns of CSV and Parquet files, with their places for complaints.
+- `common`: what the commands that fit share; `errors`: what is told in one line.
+- `environment`: what is set before JAX is imported.
+
+To add a command: a file with `add_arguments(parser)` and `run(options) -> exit code`, whose docstring is its help, and
+its line in `parser`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentem.cli import fitting, reading
+from latentem.cli import common, reading
 from latentem.cli.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentem hmm`."""
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
-    add("--columns", type=fitting.names, default=[], metavar="A,B", help="columns to fit, by name")
-    add("--states", type=fitting.at_least_1, required=True, metavar="K", help="number of states")
-    fitting.add_family(parser, "--emission", "state")
+    add("--columns", type=common.names, default=[], metavar="A,B", help="columns to fit, by name")
+    add("--states", type=common.at_least_1, required=True, metavar="K", help="number of states")
+    common.add_family(parser, "--emission", "state")
     add("--sequence", metavar="COLUMN", help="column that says which sequence a row belongs to (default: one sequence)")
     add(
         "--initial",
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="distribution of the first state: free, or stationary, that of the transition matrix (default free)",
     )
-    fitting.add_search(parser, "states.csv")
+    common.add_search(parser, "states.csv")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,8 +62,8 @@ def run(options: argparse.Namespace) -> int:
     if sequence:
         columns.refuse_missing([sequence], "say which sequence the row belongs to")
         _refuse_apart(columns, sequence)
-    family, shared, data = fitting.described(columns, names, options.family, options.covariance, gaps=True)
-    fitting.make_folder(options.out)
+    family, shared, data = common.described(columns, names, options.family, options.covariance, gaps=True)
+    common.make_folder(options.out)
     try:
         series = lem.sequences(data, sequence=columns.values[sequence] if sequence else None)
         fit = lem.fit(
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             max_iterations=options.max_iterations,
         )
     except ValueError as error:
-        raise InputError(f"{options.data}: {fitting.placed(one_line(error), columns, options)}") from None
+        raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
     several = "" if series.n == 1 else f", {series.n} sequences"
     print(f"{options.data}, columns {', '.join(names)}{several}")
     print(fit.summary())
@@ -102,4 +102,4 @@ def _write(fit: Fit, folder: Path) -> None:
         smoothed, path = np.concatenate(smoothed), np.concatenate(path)
     header = [*(f"state_{k}" for k in range(smoothed.shape[1])), "viterbi"]
     rows = ([*p, state] for p, state in zip(smoothed.tolist(), path.tolist(), strict=True))
-    fitting.write(fit, folder, "states.csv", header, rows)
+    common.write(fit, folder, "states.csv", header, rows)

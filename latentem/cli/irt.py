@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentem.cli import fitting, reading
+from latentem.cli import common, reading
 from latentem.cli.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", type=Path, metavar="RESPONSES", help="CSV file with a header line, or Parquet file")
     add("--model", choices=MODELS, default="2pl", metavar="NAME", help=f"item model: {', '.join(MODELS)} (default 2pl)")
-    add("--items", type=fitting.names, metavar="A,B", help="columns that are items (default: all others)")
+    add("--items", type=common.names, metavar="A,B", help="columns that are items (default: all others)")
     add("--weights", metavar="COLUMN", help="column that says how often each row counts")
     add("--group", metavar="COLUMN", help="column that says which group a person belongs to")
     add(
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what groups have in common: configural, nothing; metric, slopes; scalar, all item params (default)",
     )
     add("--guessing-prior", type=_pair, metavar="MEAN,SD", help="normal prior on the logit of guessing (3pl, 4pl)")
-    add("--max-iterations", type=fitting.at_least_1, default=10_000, metavar="N", help="of EM (default 10000)")
+    add("--max-iterations", type=common.at_least_1, default=10_000, metavar="N", help="of EM (default 10000)")
     add("--check-grid", action="store_true", help="fit again on twice as many nodes and report what changed")
     add("--out", type=Path, metavar="DIR", help="folder for fit.json, items.csv and scores.csv")
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"column {name!r} is also among --items: expected different columns")
     columns = reading.read(options.data, [*items, *beside], named=[options.group] if options.group else [])
     columns.refuse_missing(beside, "give one, or remove the row")
-    fitting.make_folder(options.out)
+    common.make_folder(options.out)
     prior = {}
     if options.guessing_prior is not None:
         prior["guessing"] = lem.logit_normal(*options.guessing_prior)
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         weights = columns.values[options.weights] if options.weights else None
         fit = lem.fit(irt, data, weights=weights, max_iterations=options.max_iterations)
     except ValueError as error:
-        told = fitting.placed(one_line(error), columns, argparse.Namespace(columns=items, weights=options.weights))
+        told = common.placed(one_line(error), columns, argparse.Namespace(columns=items, weights=options.weights))
         raise InputError(f"{options.data}: {told}") from None
     # Most of a first run is compilation, which the second core can do for the files meanwhile.
     with ThreadPoolExecutor(1) as meanwhile:
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _items(fit: Fit) -> dict[str, np.ndarray]:
     """Params with their errors, and S-X2 where it can be computed."""
-    from latentem.models.irt.item_fit import s_x2
+    from latentem.models.irt.checked.item_fit import s_x2
 
     table = fit.item_parameters(errors=fit.status.ok)
     try:
@@ -146,10 +146,10 @@ def _write(
     d = theta.shape[1]
     stem = ["theta"] if d == 1 else [f"theta_{i + 1}" for i in range(d)]
     header = [*stem, *(f"{name}_se" for name in stem)]
-    fitting.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), more)
+    common.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), more)
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     lines = ([("" if isinstance(v, float) and np.isnan(v) else v) for v in row] for row in rows)
-    fitting.write_table(folder / "items.csv", list(table), lines)
+    common.write_table(folder / "items.csv", list(table), lines)
 
 
 def _pair(text: str) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentem.cli import fitting, reading
+from latentem.cli import common, reading
 from latentem.cli.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentem mixture`."""
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
-    add("--columns", type=fitting.names, default=[], metavar="A,B", help="columns to fit, by name")
-    add("--components", type=fitting.at_least_1, required=True, metavar="K", help="number of components")
-    fitting.add_family(parser, "--family", "component")
+    add("--columns", type=common.names, default=[], metavar="A,B", help="columns to fit, by name")
+    add("--components", type=common.at_least_1, required=True, metavar="K", help="number of components")
+    common.add_family(parser, "--family", "component")
     add("--weights", metavar="COLUMN", help="column that says how often each row counts")
-    fitting.add_search(parser, "responsibilities.csv")
+    common.add_search(parser, "responsibilities.csv")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.weights is not None:
         columns.refuse_missing([options.weights], "weigh a row by 0 to leave it out")
         weights = columns.values[options.weights]
-    fitting.make_folder(options.out)
+    common.make_folder(options.out)
     try:
         fit = lem.fit(
             model,
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             max_iterations=options.max_iterations,
         )
     except ValueError as error:
-        raise InputError(f"{options.data}: {fitting.placed(one_line(error), columns, options)}") from None
+        raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
     print(f"{options.data}, columns {', '.join(names)}")
     print(fit.summary())
     if options.out is not None:
@@ -81,11 +81,11 @@ def _declare(options: argparse.Namespace, columns: reading.Columns) -> tuple[Mix
     """The mixture, and the data as it wants them."""
     import latentem as lem
 
-    family, shared, data = fitting.described(columns, options.columns, options.family, options.covariance)
+    family, shared, data = common.described(columns, options.columns, options.family, options.covariance)
     return lem.Mixture(family, options.components, shared=shared), data
 
 
 def _write(fit: Fit, folder: Path) -> None:
     responsibilities = fit.responsibilities()
     header = [f"component_{k}" for k in range(responsibilities.shape[1])]
-    fitting.write(fit, folder, "responsibilities.csv", header, responsibilities.tolist())
+    common.write(fit, folder, "responsibilities.csv", header, responsibilities.tolist())

@@ -1,19 +1,36 @@
-"""Sets that parameters live in, each with a bijection to R^n."""
+"""Sets that parameters live in, each with a bijection to R^n.
+
+What flows in: a user's tree of constraints, `{"rate": lem.positive(3)}`; values, in natural coordinates.
+What flows out: `ParameterSpace`, that tree as one free vector u and back: what is climbed on, and what information and
+standard errors are matrices of.
+
+`base` holds what a constraint is; `elementwise`, `vectors`, `matrices` and `stochastic_matrices` the sets;
+`constants`, `patterns`, `repeats` and `ties` what is fixed, zero, repeated or equal; `standardised` a histogram of
+mean 0 and variance 1; `space` the tree.
+
+To add one: a frozen dataclass below `base.Constraint` in the file of its kind. Write `shape`, `size`, `kind`,
+`free_indices`, `constrain(u)`, `unconstrain(value)` (always finite: edge values move inside by the smallest
+representable step), `contains`, `boundary` and `log_det_jacobian`; you get `batched`, `describe`, a place in every
+`ParameterSpace`, standard errors and intervals. Then a function of its name, its line in `__all__` and a row in
+`tests/test_constraints.py`, which holds every constraint to its contract.
+"""
 
 from latentem.constraints.base import Constraint
+from latentem.constraints.constants import fixed
 from latentem.constraints.elementwise import interval, positive, real, unit
-from latentem.constraints.fixed import fixed
 from latentem.constraints.matrices import correlation, covariance
-from latentem.constraints.pattern import pattern
-from latentem.constraints.repeated import repeated
+from latentem.constraints.patterns import pattern
+from latentem.constraints.repeats import repeated
 from latentem.constraints.space import ParameterSpace
-from latentem.constraints.stochastic import stochastic
-from latentem.constraints.tied import Tied, tied
+from latentem.constraints.standardised import Standardised
+from latentem.constraints.stochastic_matrices import stochastic
+from latentem.constraints.ties import Tied, tied
 from latentem.constraints.vectors import ordered, simplex
 
 __all__ = [
     "Constraint",
     "ParameterSpace",
+    "Standardised",
     "Tied",
     "correlation",
     "covariance",

@@ -15,9 +15,9 @@ import numpy as np
 from jax.tree_util import KeyPath, keystr, tree_flatten_with_path
 from jaxtyping import Array, Bool, Float, PyTree
 
-from latentem.compiled import jit
 from latentem.constraints.base import Constraint, Index, Mask, Value, as_float
-from latentem.constraints.fixed import Fixed
+from latentem.constraints.constants import Fixed
+from latentem.numerics.compiled import jit
 
 _ROOT = "params"
 

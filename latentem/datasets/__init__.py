@@ -1,4 +1,11 @@
-"""Small published tables, typed in with their citation; each loads when it is first asked for."""
+"""Small published tables, typed in with their citation; each loads when it is first asked for.
+
+What flows in: nothing.
+What flows out: a `Dataset`: columns, and where they were printed.
+
+To add one: a file in `tables/`, named after it, from a publication, with its line in `__all__` and under
+`TYPE_CHECKING`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

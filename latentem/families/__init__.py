@@ -1,4 +1,17 @@
-"""What one component looks like: densities, their statistics, and what maximises them."""
+"""What one component looks like: densities, their statistics, and what maximises them.
+
+What flows in: one observation, or expected statistics (K, S) of K components.
+What flows out: log densities, features and natural parameters, the params of K components; draws.
+
+Mixtures, hidden Markov models and regressions are written once for any family here.
+
+To add one: a frozen dataclass below `base.Family` in a file of its own (a folder, as `gaussian`, where it has several
+structures). Write, for ONE observation, `declare(x)` (checks on the host, the dimension), `constraints()`, `log_prob`,
+`sample` and `default(x, weights, context)`. With `features` and `natural` it is separable, and an E-step is one matrix
+product; with `maximize(expected, params, context, shared, fixed, prior)` and `has_closed_form` it has a closed M-step;
+with `statistics` and `statistics_context`, one of its own latent. The first feature is the 1 that counts. Then its
+line in `__all__`, a row in `tests/families/registry.py`, and a paragraph in `docs/mixtures.md`.
+"""
 
 from latentem.families.autoregressive import Autoregressive
 from latentem.families.base import Family

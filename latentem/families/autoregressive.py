@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import jax
 import numpy as np
 
+from latentem.data.sequences import Sequences
 from latentem.families import checks
 from latentem.families.regression import GaussianRegression
-from latentem.sequences import Sequences
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem import data as door
+from latentem.data import door
 
 WRAP = "wrap the column in Independent to use rows by their observed entries"
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax.random import split
 from jaxtyping import Array, Bool, Float
 
-from latentem import data as door
+from latentem.data import door
 from latentem.families import checks
 from latentem.families.base import NONE, Family, Names, Params, floating
 

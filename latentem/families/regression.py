@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 from latentem.constraints import positive, real
 from latentem.families import checks
 from latentem.families.base import NONE, Family, Names, Params, inside_positive, occupied, ratio
-from latentem.families.location_scatter import smallest
-from latentem.newton import newton_ascent
+from latentem.families.gaussian.location_scatter import smallest
+from latentem.numerics.newton import newton_ascent
 
 LOG_TWO_PI = 1.8378770664093453
 #: Newton steps of a start: it need not be the maximum.

@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 
 from latentem import priors
 from latentem.constraints import covariance, positive, real
-from latentem.families import checks, location_scatter, symmetric
+from latentem.families import checks
 from latentem.families.base import NONE, Family, Names, Params, floating, occupied, ratio
-from latentem.families.gaussian_context import median_and_quartiles
+from latentem.families.gaussian import location_scatter, symmetric
+from latentem.families.gaussian.context import median_and_quartiles
 from latentem.families.special import log_gamma_ratio, log_minus_digamma, solve_log_minus_digamma
 
 NAMES = ("location", "scale")

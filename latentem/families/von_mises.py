@@ -25,7 +25,7 @@ from latentem.families.base import (
     occupied,
     ratio,
 )
-from latentem.families.gaussian_diagonal import LOG_TWO_PI
+from latentem.families.gaussian.diagonal import LOG_TWO_PI
 
 CONCENTRATIONS = (1e-8, 1e8)
 

@@ -13,16 +13,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from latentem.compiled import jit
 from latentem.constraints import ParameterSpace
 from latentem.constraints.base import Batched
 from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.vectors import Simplex
 from latentem.data import Data, cast
 from latentem.forms import Form, Prepared
-from latentem.latents import Chain
+from latentem.forms.choose import choose_form
 from latentem.model import Model
-from latentem.prepare import choose_form
+from latentem.model.latents import Chain
+from latentem.numerics.compiled import jit
 
 #: Largest log or logit of a param on the edge of its set.
 FARTHEST = 60.0

@@ -11,13 +11,13 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from latentem import derivatives
-from latentem.compiled import jit
+from latentem.ascent import derivatives
 from latentem.forms import Form, Prepared, RowForm
 from latentem.inference.estimate import Estimate, Matrix
 from latentem.inference.scores import score_products
-from latentem.latents import Chain
 from latentem.model import Model
+from latentem.model.latents import Chain
+from latentem.numerics.compiled import jit
 
 KINDS = ("observed", "complete", "score", "expected")
 

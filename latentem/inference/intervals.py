@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from latentem.compiled import jit
 from latentem.constraints.base import Batched, Constraint
 from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.matrices import Correlation, Covariance
 from latentem.constraints.vectors import Simplex
 from latentem.inference.errors import errors
 from latentem.inference.estimate import Estimate
+from latentem.numerics.compiled import jit
 
 
 class Bounds(NamedTuple):

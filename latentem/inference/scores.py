@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.chunks import chunk_rows, chunked_map, chunked_sum
-from latentem.compiled import jit
 from latentem.forms import Form, Prepared
 from latentem.inference.estimate import Estimate
-from latentem.latents import Chain
+from latentem.model.latents import Chain
+from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
+from latentem.numerics.compiled import jit
 
 
 def _of_rows(form: Form, u: Float[Array, " P"], context: object, rows: object) -> Float[Array, "n P"]:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from latentem.compiled import seldom
-from latentem.derivatives import value_and_score
+from latentem.ascent.derivatives import value_and_score
 from latentem.inference.errors import errors
 from latentem.inference.estimate import Estimate
 from latentem.model import Model
+from latentem.numerics.compiled import seldom
 
 
 class Sensitivity(NamedTuple):

@@ -18,9 +18,9 @@ from jaxtyping import Array, Float
 import latentem as lem
 from latentem import durations
 from latentem.families import Family
-from latentem.models.hmm_model import maximized_emission
-from latentem.models.hmm_states import States
-from latentem.models.hmm_transitions import known_moves, log, shares
+from latentem.models.hmm.declare import maximized_emission
+from latentem.models.hmm.states import States
+from latentem.models.hmm.transitions import known_moves, log, shares
 
 Params = dict[str, Any]
 

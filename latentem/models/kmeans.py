@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.families import Gaussian
-from latentem.models.seeding import plus_plus, thin
+from latentem.models.mixture.seeding import plus_plus, thin
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
 """Pictures of a fit, as matplotlib Figures: `figure.savefig("fit.png")`. No window opens, no state is kept.
 
-Component k has the same colour in every picture; people of any colour vision tell the colours apart, and a
-number stands next to each component for print in black and white. Needs matplotlib, from the extra `plot`.
+Component k has the same colour in every picture; people of any colour vision tell the colours apart, and a number
+stands next to each component for print in black and white. Needs matplotlib, from the extra `plot`.
+
+What flows in: a Fit with its data.
+What flows out: a Figure. To add one: a file with a function of a fit that draws with `look`, and its line in
+`__all__`.
 """
 
 from latentem.plot.density import mixture_density

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.compiled import jit
-from latentem.latents import Finite
+from latentem.model.latents import Finite
+from latentem.numerics.compiled import jit
 from latentem.plot import look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentem.result import Fit
+    from latentem.results.fit import Fit
 
 #: A component's contours enclose these shares of its probability.
 ENCLOSED = (0.5, 0.95)

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 from jax import Array
 
-from latentem.compiled import jit
+from latentem.numerics.compiled import jit
 from latentem.plot import look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentem.result import Fit
+    from latentem.results.fit import Fit
 
 
 def item_curves(fit: Fit, *, bounds: tuple[float, float] = (-4.0, 4.0), label: str = "ability") -> Figure:

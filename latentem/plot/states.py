@@ -12,7 +12,7 @@ from latentem.plot import look
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentem.result import Fit
+    from latentem.results.fit import Fit
 
 
 def state_probabilities(

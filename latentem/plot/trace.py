@@ -11,7 +11,7 @@ from latentem.plot import look
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentem.result import Fit
+    from latentem.results.fit import Fit
 
 
 def log_likelihood_trace(fit: Fit) -> Figure:

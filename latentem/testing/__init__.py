@@ -1,4 +1,13 @@
-"""Coherence checks that users run on models of their own: `check` names the part that is wrong."""
+"""Coherence checks that users run on models of their own: `check` names the part that is wrong.
+
+What flows in: a model and data, a key.
+What flows out: `Report`: one `Part` for each claim, passed or not, with the numbers that say so.
+
+`case` is what every part looks at; `certificate`, `score`, `objective`, `weights`, `closed_form`, `separable` and
+`starts` hold one part each, a function `(case) -> Part | None`, None where it does not apply.
+
+To add one: such a function in a file of its own and its place in `PARTS`; a test that breaks a model in just this way.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from latentem import data as door
-from latentem.fit import check_declaration, declare
-from latentem.latents import Chain
-from latentem.mstep import resolve
-from latentem.prepare import prepare
+from latentem.ascent.mstep import resolve
+from latentem.data import door
+from latentem.forms.choose import prepare
+from latentem.model.checks import check_declaration, declare
+from latentem.model.latents import Chain
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part

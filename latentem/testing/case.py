@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.compiled import seldom
-from latentem.em import evaluate
+from latentem.ascent.iteration import evaluate
+from latentem.ascent.mstep import MStep
 from latentem.forms import Form, Prepared
+from latentem.forms.choose import choose_form
 from latentem.model import Model
-from latentem.mstep import MStep
-from latentem.prepare import choose_form
+from latentem.numerics.compiled import seldom
 
 STARTS = 3
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.compiled import seldom
-from latentem.latents import Given
 from latentem.model import Model
+from latentem.model.latents import Given
+from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
 from latentem.testing.report import Part
 

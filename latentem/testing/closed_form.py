@@ -11,10 +11,10 @@ import numpy as np
 from jax import flatten_util, lax
 from jaxtyping import Array, Bool, Float
 
-from latentem.compiled import seldom
-from latentem.em import em_map
+from latentem.ascent.iteration import em_map
+from latentem.ascent.mstep import Closed
 from latentem.forms import Form, Prepared
-from latentem.mstep import Closed
+from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
 from latentem.testing.report import Part
 

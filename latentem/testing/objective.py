@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latentem.accelerate import Plain
+from latentem.ascent.acceleration import Plain
+from latentem.ascent.loop import Start, Stopping, advance, begin
 from latentem.forms import Prepared
-from latentem.loop import Start, Stopping, advance, begin
 from latentem.testing.case import STARTS, Case
 from latentem.testing.report import Part
 

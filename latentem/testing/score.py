@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem import derivatives
-from latentem.compiled import seldom
+from latentem.ascent import derivatives
 from latentem.forms import Form, Prepared
+from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
 from latentem.testing.report import Part
 

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.compiled import seldom
 from latentem.forms import Prepared, SeparableForm
+from latentem.forms.separable import log_products
+from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
 from latentem.testing.report import Part
 
@@ -29,7 +30,7 @@ def _joints(
     features = form.separable.features(prepared.rows, prepared.context)
     natural = form.separable.natural(params, prepared.context)
     declared = jax.vmap(lambda x: jax.vmap(lambda z: model.complete_log_likelihood(params, x, z))(values))
-    terms = jnp.abs(form.separable.log_joint(*jax.tree.map(jnp.abs, (natural, features)))).T
+    terms = jnp.abs(log_products(form.separable, *jax.tree.map(jnp.abs, (natural, features)))).T
     return (
         form.log_joint(params, prepared.context, prepared.rows, features).T,
         declared(prepared.rows) + nodes[1],

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from latentem.compiled import seldom
+from latentem.ascent.starts import initial_params
 from latentem.forms import RowForm
-from latentem.initial import initial_params
+from latentem.forms.choose import Problem
 from latentem.model import Model
-from latentem.prepare import Problem
+from latentem.numerics.compiled import seldom
 from latentem.testing.case import STARTS
 from latentem.testing.report import Part
 

@@ -11,7 +11,7 @@ from contracts.registry import POISSON, poisson, poisson_maximize, poisson_stati
 
 import latentem as lem
 from latentem import datasets
-from latentem.em import em_map
+from latentem.ascent.iteration import em_map
 
 MODEL = lem.Model(
     poisson, lem.Finite(2), POISSON, m_step=lem.ClosedForm(poisson_statistics, poisson_maximize), name="Poisson"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latentem.chunks import chunk_rows, chunked_map, chunked_sum, weighted
+from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum, weighted
 
 N, SIZE = 1000, 256  # the last of four chunks overlaps the one before it
 

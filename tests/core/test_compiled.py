@@ -12,7 +12,7 @@ import pytest
 from contracts.programs import programs
 
 import latentem as lem
-from latentem import compiled
+from latentem.numerics import compiled
 
 
 def two_kinds(params: Any, x: Any, z: Any) -> Any:

@@ -10,8 +10,8 @@ import pytest
 from sklearn.cluster import KMeans
 
 import latentem as lem
-from latentem.hard import SIDE_BY_SIDE, HardForm, largest
-from latentem.prepare import choose_form
+from latentem.forms.choose import choose_form
+from latentem.forms.hard import SIDE_BY_SIDE, HardForm, largest
 
 FEW, MANY = 3, SIDE_BY_SIDE + 8
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latentem.newton import ascent_direction, newton_ascent
+from latentem.numerics.newton import ascent_direction, newton_ascent
 
 
 def ascend(value: Any, start: Any, **options: Any) -> Any:

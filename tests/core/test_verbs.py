@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import latentem as lem
-from latentem.em import most_probable, responsibilities
+from latentem.ascent.iteration import most_probable, responsibilities
 from latentem.forms import Prepared, RowForm
 
 #: More rows than a chunk holds, and no multiple of one.

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from latentem.families import Gaussian
-from latentem.families.location_scatter import above_floor
-from latentem.families.symmetric import pack
+from latentem.families.gaussian.location_scatter import above_floor
+from latentem.families.gaussian.symmetric import pack
 
 STRUCTURES = ("full", "diagonal", "spherical")
 

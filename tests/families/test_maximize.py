@@ -12,7 +12,7 @@ from jax.scipy.special import gammaln
 from latentem import priors
 from latentem.constraints import ParameterSpace, fixed
 from latentem.families import Custom, Family, Gaussian, Independent, NegativeBinomial, StudentT
-from latentem.families.symmetric import unpack
+from latentem.families.gaussian.symmetric import unpack
 
 K, N = 3, 150
 CASES = [

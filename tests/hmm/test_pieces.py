@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import latentem as lem
-from latentem.chain import codebook, layout
-from latentem.chain import form as chain_form
-from latentem.chain.form import ChainForm
-from latentem.chain.lanes import pack
+from latentem.forms.chain import codebook, layout
+from latentem.forms.chain import form as chain_form
+from latentem.forms.chain.form import ChainForm
+from latentem.forms.chain.lanes import pack
 
 HMM = lem.HMM(3, lem.families.Gaussian("diagonal"))
 PARAMS = {

@@ -14,7 +14,7 @@ from scipy.stats import norm, poisson
 
 import latentem as lem
 from latentem import datasets, families
-from latentem.loop import CONVERGED, STOPPED
+from latentem.ascent.loop import CONVERGED, STOPPED
 
 STARTS, TOLERANCE = 200, 1e-9
 

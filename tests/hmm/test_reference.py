@@ -11,7 +11,7 @@ import pytest
 
 import latentem as lem
 from latentem import families
-from latentem.loop import CONVERGED, STOPPED
+from latentem.ascent.loop import CONVERGED, STOPPED
 
 # Zucchini and MacDonald (2009), table 3.1 and R output of their pois.HMM.mle (stationary); the free starts by EM in
 # NumPy with random restarts (m = 4 improves on the printed -326.6749).

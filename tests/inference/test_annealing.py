@@ -7,9 +7,9 @@ import pytest
 from inference.zoo import FAITHFUL, HASSELBLAD, LOGISTIC, TOBIT, fitted
 
 import latentem as lem
-from latentem.annealing import anneal, tempered
+from latentem.ascent.annealing import anneal, tempered
+from latentem.ascent.mstep import resolve
 from latentem.forms import RowForm, SeparableForm
-from latentem.mstep import resolve
 
 WAITING = FAITHFUL[:, 1]
 

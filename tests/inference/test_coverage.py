@@ -10,12 +10,12 @@ from inference.zoo import TOBIT, ZIP
 from jax.scipy.stats import norm
 
 import latentem as lem
+from latentem.ascent.replicates import refit
 from latentem.data import Data
 from latentem.forms import Prepared
+from latentem.forms.choose import choose_form
 from latentem.inference.estimate import Estimate
 from latentem.inference.intervals import confidence_intervals
-from latentem.prepare import choose_form
-from latentem.refit import refit
 
 REPLICATES = 500
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.scipy.stats import norm
 
 import latentem as lem
-from latentem.derivatives import compiled_expansion
+from latentem.ascent.derivatives import compiled_expansion
 from latentem.forms import Prepared, RowForm
 from latentem.inference.estimate import Estimate
 from latentem.inference.information import information

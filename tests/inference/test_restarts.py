@@ -10,8 +10,8 @@ from inference.zoo import FAITHFUL, HASSELBLAD, fitted
 from jax.scipy.stats import poisson
 
 import latentem as lem
-from latentem.loop import CONVERGED, RUNNING, STOPPED
-from latentem.restarts import losers
+from latentem.ascent.loop import CONVERGED, RUNNING, STOPPED
+from latentem.ascent.optima import losers
 
 WAITING = FAITHFUL[:, 1]
 THREE = lem.GaussianMixture(3)

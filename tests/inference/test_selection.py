@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import latentem as lem
-from latentem.selection import cross_validated
+from latentem.comparing.selection import cross_validated
 
 KEY = jax.random.key(0)
 WAITING = lem.datasets.old_faithful().waiting

@@ -10,7 +10,7 @@ from inference.zoo import FAITHFUL, HASSELBLAD, fitted
 from scipy import stats
 
 import latentem as lem
-from latentem.polish import climb
+from latentem.ascent.polish import climb
 
 
 def raveled(params: object) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import latentem as lem
-from latentem.models.irt.responses import labels, read, refuse_dependent
+from latentem.models.irt.declare.responses import labels, read, refuse_dependent
 
 N = 60
 

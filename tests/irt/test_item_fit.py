@@ -13,7 +13,7 @@ import pytest
 
 import latentem as lem
 from latentem import datasets
-from latentem.models.irt.item_fit import _chances, collapsed
+from latentem.models.irt.checked.item_fit import _chances, collapsed
 
 ITEMS = [f"item_{j}" for j in range(1, 6)]
 

@@ -11,7 +11,7 @@ import pytest
 
 import latentem as lem
 from latentem import datasets
-from latentem.models.irt.link import METHODS, transformed
+from latentem.models.irt.asked.link import METHODS, transformed
 
 MODELS = {
     "i1": "2pl",

@@ -7,7 +7,7 @@ import itertools
 import jax
 import numpy as np
 
-from latentem.models.irt.lord_wingersky import rest_scores, sum_scores
+from latentem.models.irt.asked.lord_wingersky import rest_scores, sum_scores
 
 CATEGORIES = (2, 4, 3, 2)
 

@@ -18,7 +18,7 @@ from scipy.special import expit
 
 import latentem as lem
 from latentem import datasets
-from latentem.models.irt.known import KNOWN
+from latentem.models.irt.items.known import KNOWN
 
 DATA = Path(__file__).parent / "data"
 

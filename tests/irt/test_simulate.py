@@ -11,7 +11,7 @@ import pytest
 
 import latentem as lem
 from latentem import datasets
-from latentem.models.irt.check_grid import _doubled
+from latentem.models.irt.checked.check_grid import _doubled
 
 ITEMS = [f"item_{j}" for j in range(1, 6)]
 N = 20_000

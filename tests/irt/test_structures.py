@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 import latentem as lem
 from latentem import datasets
-from latentem.models.irt.histogram import Standardised
+from latentem.constraints import Standardised
 
 ITEMS = [f"item_{j}" for j in range(1, 6)]
 LSAT7 = datasets.lsat7()

@@ -13,13 +13,13 @@ from jax.scipy.stats import norm, poisson
 from jax.scipy.stats import t as student
 
 import latentem as lem
-from latentem import derivatives
+from latentem.ascent import derivatives
 from latentem.data import read
+from latentem.data.duplicates import collapse
 from latentem.forms import GivenSeparableForm
-from latentem.prepare import prepare
-from latentem.sufficiency.compression import latent_nodes
-from latentem.sufficiency.duplicates import collapse
-from latentem.sufficiency.tabulate import table
+from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.tabulate import table
+from latentem.forms.choose import prepare
 
 WEIGHT = {"weight": lem.simplex(2)}
 

@@ -8,9 +8,9 @@ import pytest
 from sufficiency import densities
 
 import latentem as lem
-from latentem.sufficiency.compression import latent_nodes
-from latentem.sufficiency.duplicates import collapse
-from latentem.sufficiency.tabulate import table
+from latentem.data.duplicates import collapse
+from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.tabulate import table
 
 #: Free vectors this test draws, at two scales.
 FRESH = 4

@@ -11,10 +11,10 @@ from jax.scipy.stats import multivariate_normal, norm, poisson
 from jax.scipy.stats import t as student
 
 import latentem as lem
+from latentem.ascent.stream import Stream
 from latentem.data import Data
-from latentem.online import Stream
-from latentem.sufficiency.compression import latent_nodes
-from latentem.sufficiency.tabulate import table
+from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.tabulate import table
 
 WEIGHT = {"weight": lem.simplex(2)}
 
@@ -85,11 +85,11 @@ def batches_with_a_late_kind() -> list[dict[str, np.ndarray]]:
 
 
 def test_a_batch_that_needs_new_anchors_widens_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latentem.online.FIRST_ROWS", 600)
+    monkeypatch.setattr("latentem.fitting.online.FIRST_ROWS", 600)
     batches = batches_with_a_late_kind()
     widened = lem.fit(kinds, batches, method="online", initial=KINDS_START)
     assert widened.compression is not None and widened.compression.rank == 6  # 1, y, y^2, three of four kinds
-    monkeypatch.setattr("latentem.online.FIRST_ROWS", 2500)
+    monkeypatch.setattr("latentem.fitting.online.FIRST_ROWS", 2500)
     at_once = lem.fit(kinds, batches, method="online", initial=KINDS_START)
     assert at_once.compression is not None and at_once.compression.rank == 6
     np.testing.assert_allclose(widened.trace, at_once.trace, rtol=1e-9)

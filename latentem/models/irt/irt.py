@@ -11,17 +11,17 @@ import numpy as np
 from jaxtyping import Array
 
 import latentem as lem
-from latentem.models.irt import layout, options
-from latentem.models.irt import remarks as remarking
-from latentem.models.irt import responses as door
-from latentem.models.irt import simulate as simulation
-from latentem.models.irt.ability import Ability, Grid
-from latentem.models.irt.bifactor import Bifactor
-from latentem.models.irt.blocks import Block
-from latentem.models.irt.identified import refuse_too_few_items
-from latentem.models.irt.known import KNOWN
-from latentem.models.irt.seen import Seen
-from latentem.models.irt.statistics import Statistics
+from latentem.models.irt.abilities.ability import Ability, Grid
+from latentem.models.irt.abilities.seen import Seen
+from latentem.models.irt.asked import simulate as simulation
+from latentem.models.irt.declare import layout, options
+from latentem.models.irt.declare import remarks as remarking
+from latentem.models.irt.declare import responses as door
+from latentem.models.irt.declare.identified import refuse_too_few_items
+from latentem.models.irt.estep.bifactor import Bifactor
+from latentem.models.irt.estep.blocks import Block
+from latentem.models.irt.estep.statistics import Statistics
+from latentem.models.irt.items.known import KNOWN
 from latentem.models.irt.verbs import Verbs
 
 Params = dict[str, Any]

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from latentem.models.irt import check_grid as grids
-from latentem.models.irt import dif as functioning
-from latentem.models.irt import information, parameters, rotation, sum_scores
-from latentem.models.irt import item_fit as of_items
-from latentem.models.irt import link as linking
-from latentem.models.irt import model_fit as of_model
-from latentem.models.irt import person_fit as fit_of_persons
-from latentem.models.irt import residuals as of_pairs
-from latentem.models.irt import scores as of_persons
-from latentem.models.irt import simulate as simulation
-from latentem.models.irt.rotation import Rotation
+from latentem.models.irt.abilities import rotation
+from latentem.models.irt.abilities.rotation import Rotation
+from latentem.models.irt.asked import information, parameters, sum_scores
+from latentem.models.irt.asked import link as linking
+from latentem.models.irt.asked import scores as of_persons
+from latentem.models.irt.asked import simulate as simulation
+from latentem.models.irt.checked import check_grid as grids
+from latentem.models.irt.checked import dif as functioning
+from latentem.models.irt.checked import item_fit as of_items
+from latentem.models.irt.checked import model_fit as of_model
+from latentem.models.irt.checked import person_fit as fit_of_persons
+from latentem.models.irt.checked import residuals as of_pairs
 
 
 class Verbs:

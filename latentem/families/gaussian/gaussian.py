@@ -1,0 +1,205 @@
+"""The normal distribution of vectors: full, diagonal or spherical covariance, with missing entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentem import priors
+from latentem.constraints import covariance, positive, real
+from latentem.data import door
+from latentem.families import checks
+from latentem.families.base import NONE, Family, Names, Params, floating, ratio
+from latentem.families.gaussian import diagonal, full, location_scatter, missing, symmetric
+from latentem.families.gaussian.context import mean_and_deviation
+
+STRUCTURES = ("full", "diagonal", "spherical")
+
+
+@dataclass(frozen=True)
+class Gaussian(Family):
+    """Normal distribution of a vector (D,): `mean` (D,) and `covariance` (D, D), or `variance` (D,) or ().
+
+    Args:
+        covariance: "full", "diagonal" (a variance per dimension) or "spherical" (one for all).
+        dim: D; None until the family has seen data.
+        missing: whether rows may have NaN entries; set by `declare` when the data have some. Such rows are
+            scored by their observed entries, and used by them: exactly, not by imputation.
+
+    Raises:
+        ValueError: for another structure.
+
+    Closed forms under an inverse Wishart prior of the covariance or an inverse gamma prior of the variance.
+    The variance of a component never falls below 1e-9 of the variance of the data.
+
+    >>> Gaussian("diagonal", dim=2).constraints()["variance"].describe()
+    'positive numbers of shape (2,)'
+    """
+
+    accepts_missing: ClassVar[bool] = True
+    vector: ClassVar[bool] = True
+    covariance: str = "full"
+    dim: int | None = None
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.covariance not in STRUCTURES:
+            raise ValueError(
+                f"Gaussian: covariance={self.covariance!r}: expected one of {', '.join(STRUCTURES)}; give one"
+            )
+
+    @property
+    def full(self) -> bool:
+        """Whether the parameter is a covariance matrix, not variances."""
+        return self.covariance == "full"
+
+    @property
+    def _spherical(self) -> bool:
+        return self.covariance == "spherical"
+
+    @property
+    def _size(self) -> int:
+        if self.dim is None:
+            raise ValueError("Gaussian: dim=None: expected a number; give dim or call declare(x) first")
+        return self.dim
+
+    def declare(self, x: Any) -> tuple[Gaussian, np.ndarray]:
+        x = checks.matrix("Gaussian", x, self.dim)
+        checks.finite("Gaussian", x, missing=True)
+        missing = door.has_nan(x)
+        empty = np.isnan(x).all(axis=0) if missing else np.zeros(1, bool)
+        if empty.any():
+            column = int(np.argmax(empty))
+            raise ValueError(f"Gaussian: column {column} has no observed entry: expected at least one; drop the column")
+        return replace(self, dim=x.shape[1], missing=self.missing or missing), x
+
+    def constraints(self) -> Params:
+        mean = real(self._size)
+        if self.full:
+            return {"mean": mean, "covariance": covariance(self._size)}
+        return {"mean": mean, "variance": positive(() if self._spherical else self._size)}
+
+    @property
+    def separable(self) -> bool:
+        return not (self.full and self.missing)
+
+    @property
+    def width(self) -> int:
+        if self.full:
+            return 1 + self._size + symmetric.length(self._size)
+        return diagonal.width(self._size, self._spherical, self.missing)
+
+    def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = self._vector(x)
+        if not self.full:
+            return diagonal.log_prob(params, x)
+        return missing.log_prob(params, x) if self.missing else full.log_prob(params, x)
+
+    def sample(self, params: Params, key: Array) -> Float[Array, " D"]:
+        mean = floating(params["mean"])
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        if self.full:
+            return mean + jnp.linalg.cholesky(params["covariance"]) @ noise
+        return mean + jnp.sqrt(params["variance"]) * noise
+
+    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array]:
+        """The mean and the standard deviation of each column, (D,) and (D,)."""
+        centre, scale = mean_and_deviation(floating(x), weights)
+        if self._spherical:
+            # squares of all dimensions are added up: they need one unit
+            scale = jnp.broadcast_to(jnp.sqrt(jnp.mean(scale**2)), scale.shape)
+        return centre, scale
+
+    def features(self, x: Any, context: Any) -> Float[Array, " S"]:
+        x = self._vector(x)
+        if not self.full:
+            return diagonal.features(x, context, self._spherical, self.missing)
+        return full.features(x, context)
+
+    def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
+        if not self.full:
+            return diagonal.natural(params, context, self._spherical, self.missing)
+        return full.natural(params, context)
+
+    def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
+        if self.separable:
+            return self.features(x, context)
+        return missing.statistics(params, self._vector(x), context)
+
+    def statistics_context(self, params: Params, context: Any) -> Any:
+        return context if self.separable else (params["mean"], context[1])
+
+    def has_closed_form(
+        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
+    ) -> bool:
+        names, conjugate = self._names
+        return location_scatter.closed(names, shared, fixed, self.free_priors(fixed, prior), conjugate)
+
+    def maximize(
+        self,
+        expected: Float[Array, "K S"],
+        params: Params,
+        context: Any,
+        *,
+        shared: Names = NONE,
+        fixed: Names = NONE,
+        prior: Mapping[str, Any] | None = None,
+    ) -> Params:
+        names, conjugate = self._names
+        spread = self.free_priors(fixed, prior).get(names[1])
+        spread = spread if isinstance(spread, conjugate) else None
+        if not self.full:
+            return diagonal.maximize(expected, params, context, self._spherical, self.missing, shared, fixed, spread)
+        dim = self._size
+        count = expected[:, 0]
+        second = symmetric.unpack(expected[:, 1 + dim :], dim)
+        mean, matrix = location_scatter.maximize(
+            count,
+            count,
+            expected[:, 1 : 1 + dim],
+            second,
+            params["mean"],
+            params["covariance"],
+            context,
+            names,
+            shared,
+            fixed,
+            spread,
+        )
+        return {"mean": mean, "covariance": matrix}
+
+    def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
+        centre, scale = context
+        x = floating(x)
+        observed = ~jnp.isnan(x) & (weights[:, None] > 0)
+        y = jnp.where(observed, (jnp.where(observed, x, centre) - centre) / scale, 0)
+        total = jnp.sum(jnp.where(observed, weights[:, None], 0), axis=0)
+        variance = ratio(weights @ (y * y), total)
+        least = location_scatter.smallest(y.dtype)
+        if self._spherical:
+            pooled = ratio(jnp.sum(variance * total), jnp.sum(total))
+            return {"mean": centre, "variance": jnp.maximum(pooled, least) * scale[0] ** 2}
+        if not self.full:
+            return {"mean": centre, "variance": jnp.maximum(variance, least) * scale**2}
+        matrix = ratio((y * weights[:, None]).T @ y, jnp.sum(weights))
+        # missing entries count as 0 off the diagonal; raising the diagonal alone keeps the matrix definite
+        matrix = jnp.where(jnp.eye(self._size, dtype=bool), variance, matrix)
+        return {
+            "mean": centre,
+            "covariance": location_scatter.above_floor(matrix) * (scale[:, None] * scale[None, :]),
+        }
+
+    @property
+    def _names(self) -> tuple[tuple[str, str], type]:
+        if self.full:
+            return ("mean", "covariance"), priors.InverseWishart
+        return ("mean", "variance"), priors.InverseGamma
+
+    def _vector(self, x: Any) -> Float[Array, " D"]:
+        return floating(x).reshape(self._size)

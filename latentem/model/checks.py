@@ -1,0 +1,107 @@
+"""Checks of a declaration before anything is compiled: what the model is, and that log p(x, z) is one number."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latentem.data.sequences import Sequences, sequences
+from latentem.model.base import Model
+from latentem.model.latents import Chain, Continuous
+from latentem.numerics.compiled import jit
+
+
+def declare(model: Any, data: Any) -> tuple[Model, Any]:
+    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as
+    a dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
+
+    Raises:
+        TypeError: `model` is neither a Model nor a ready model.
+    """
+    if not hasattr(model, "declare"):
+        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
+    declared, observations = model.declare(data)
+    declared = declared if isinstance(declared, Model) else declared.model()
+    return declared, sequences(observations) if isinstance(declared.latent, Chain) else observations
+
+
+def check_declaration(model: Model, observations: Any) -> None:
+    """Raise in one line when log p(x, z) of the first observation is not a floating scalar."""
+    observations = observations.steps if isinstance(observations, Sequences) else observations
+    shapes = tuple((a.shape[1:], str(a.dtype)) for a in jax.tree.leaves(observations))
+    _check_shapes(model, jax.tree.structure(observations), shapes)
+
+
+@lru_cache(maxsize=256)
+def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...]) -> None:
+    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    x = jax.tree.unflatten(structure, leaves)
+    z = model.latent.example()
+    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
+    value = jax.ShapeDtypeStruct(z.shape, z.dtype)
+    values = (value, value) if isinstance(model.latent, Chain) else (value,)
+    try:
+        out = jax.eval_shape(model.complete_log_likelihood, params, x, *values)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise TypeError(
+            f"complete_log_likelihood({_arguments(model)}) failed for one observation: {type(error).__name__}: {first}"
+        ) from error
+    if not hasattr(out, "shape"):
+        raise TypeError(
+            f"complete_log_likelihood returned {type(out).__name__}: expected one number per observation and z"
+        )
+    if out.shape != ():
+        raise ValueError(
+            f"complete_log_likelihood returned an array of shape {out.shape}: expected a scalar for ONE observation "
+            f"x and "
+            "ONE latent value z; sum over the parts of x"
+        )
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
+
+
+def _arguments(model: Model) -> str:
+    return "params, x, z, previous" if isinstance(model.latent, Chain) else "params, x, z"
+
+
+def check_quadratic(model: Model, params: Any, rows: Any) -> None:
+    """Raise in one line when a latent's Hessian method is asked for and log p(x, z) is not quadratic in z.
+
+    Args:
+        model: the declaration.
+        params: at which it is looked at.
+        rows: observations, of which the first is looked at.
+    """
+    latent = model.latent
+    if not (isinstance(latent, Continuous) and latent.method == "hessian"):
+        return
+    first = jax.tree.map(lambda a: a[0], rows)
+    here, there = (np.asarray(h) for h in _hessians(model, params, first))
+    if np.any(np.linalg.eigvalsh(here) >= 0) or not np.all(np.isfinite(here)):
+        raise ValueError(
+            "Continuous(method='hessian'): log p(x, z) has no maximum in z at the initial params: check that it "
+            "includes "
+            "log p(z), or use method='grid'"
+        )
+    if not np.allclose(here, there, rtol=1e-4, atol=1e-6 * np.max(np.abs(here))):
+        raise ValueError(
+            "Continuous(method='hessian'): log p(x, z) is not quadratic in z (its Hessian changes with z): use "
+            "method='grid' "
+            "or 'hermite', or lem.Given(posterior)"
+        )
+
+
+@partial(jit, static_argnums=0)
+def _hessians(model: Model, params: Any, x: Any) -> tuple[Any, Any]:
+    dim = model.latent.example().size
+
+    def cll(z: Any) -> Any:
+        return model.complete_log_likelihood(params, x, jnp.reshape(z, model.latent.example().shape))
+
+    curvature = jax.hessian(cll)
+    return curvature(jnp.zeros(dim)), curvature(jnp.linspace(0.7, 1.9, dim))

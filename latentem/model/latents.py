@@ -1,0 +1,206 @@
+"""Latents: what the unobserved value is, and how its posterior follows from the complete-data log-likelihood."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from latentem import posterior as posteriors
+from latentem.model import quadrature
+
+Cll = Callable[[Any], Array]
+
+#: Ways to integrate over a continuous latent value.
+METHODS = ("grid", "hermite", "adaptive", "sobol", "hessian")
+
+
+class Latent(ABC):
+    """How the posterior of ONE latent value follows from log p(x, z). A frozen, hashable value."""
+
+    @abstractmethod
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        """Posterior of z for one observation, from `cll(z) = log p(x, z | params)`."""
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(values (K, ...), log weights (K,)) when every observation sums over the same nodes, else None."""
+        return None
+
+    @abstractmethod
+    def example(self) -> np.ndarray:
+        """A latent value of the right shape and dtype, for checks before any computation."""
+
+
+class _OnNodes(Latent):
+    """A latent whose posterior is a sum over nodes that all observations share."""
+
+    @abstractmethod
+    def nodes(self) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> posteriors.Weighted:
+        values, log_weights = self.nodes()
+        nodes = jnp.asarray(values)
+        return self.normalise(nodes, jax.vmap(cll)(nodes) + jnp.asarray(log_weights, jnp.result_type(float)))
+
+    def normalise(self, nodes: Any, log_joint: Array) -> posteriors.Weighted:
+        """From log joint (K,) to posterior."""
+        return posteriors.Weighted.from_log_joint(nodes, log_joint)
+
+    def example(self) -> np.ndarray:
+        return self.nodes()[0][0]
+
+
+@dataclass(frozen=True)
+class Finite(_OnNodes):
+    """A latent with the values 0, 1, ..., size - 1; `z` arrives as an integer scalar.
+
+    Args:
+        size: number of values.
+        hard: classification EM (Celeux and Govaert 1992): each observation goes wholly to its most probable value,
+            and the objective is the classification likelihood sum_n max_z log p(x_n, z). k-means is such an EM.
+    """
+
+    size: int
+    hard: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"Finite({self.size!r}): expected a number of values >= 1")
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(self.size, dtype=np.int32), np.zeros(self.size)
+
+    def normalise(self, nodes: Any, log_joint: Array) -> posteriors.Weighted:
+        if not self.hard:
+            return super().normalise(nodes, log_joint)
+        best = jnp.argmax(log_joint)
+        return posteriors.Weighted(nodes, jnp.where(jnp.arange(self.size) == best, 0.0, -jnp.inf), log_joint[best])
+
+
+@dataclass(frozen=True)
+class Continuous(Latent):
+    """A continuous latent of dimension 1, 2 or 3 on a grid or on nodes around the mode of each observation, of more by
+    quasi-Monte-Carlo, or of any dimension where log p(x, z) is quadratic in z.
+
+    The complete-data log-likelihood includes log p(z); `z` arrives as a scalar when `dim` is 1, else as (dim,).
+
+    Args:
+        dim: dimension of z.
+        method: "grid", equally spaced nodes; "hermite", Gauss-Hermite nodes; "sobol", normal quantiles of a scrambled
+            Sobol sequence (quasi-Monte-Carlo: the same nodes every time); "hessian", exact normal posterior from the
+            Hessian of a log-density that is quadratic in z (factor analysis); "adaptive", Gauss-Hermite nodes around
+            the mode of log p(x, z) for each observation, spread as its curvature there.
+        size: nodes per dimension, 61 for "grid", 31 for "hermite" and 9 for "adaptive"; nodes in all, a power of two,
+            2048 for "sobol".
+        bounds: ends of the grid in each dimension, in units of z.
+
+    Weights of the nodes are those of a standard normal, normalised to sum to one, divided by its density: a
+    standard-normal latent gets exactly the normalised weights of Bock and Aitkin (1981), any other density is
+    integrated by the same rule.
+    """
+
+    dim: int = 1
+    method: Literal["grid", "hermite", "sobol", "hessian", "adaptive"] = "grid"
+    size: int | None = None
+    bounds: tuple[float, float] = (-6.0, 6.0)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"Continuous(method={self.method!r}): expected one of {', '.join(map(repr, METHODS))}")
+        if not isinstance(self.dim, int) or self.dim < 1:
+            raise ValueError(f"Continuous({self.dim!r}): expected a dimension >= 1")
+        if self.method in ("grid", "hermite", "adaptive") and self.dim > 3:
+            raise ValueError(
+                f"Continuous({self.dim}): product grids go up to 3 dimensions; use method='sobol', method='hessian' "
+                "where the log-density is quadratic in z, or lem.Given(posterior)"
+            )
+        if self.size is not None and self.size < 2:
+            raise ValueError(f"Continuous(size={self.size!r}): expected at least 2 nodes per dimension")
+        if self.method == "sobol" and self.size is not None and self.size & (self.size - 1):
+            raise ValueError(f"Continuous(size={self.size!r}): a Sobol sequence has a power of two nodes, such as 2048")
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"Continuous(bounds={self.bounds!r}): expected (low, high) with low < high")
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.method in ("hessian", "adaptive"):
+            return None
+        if self.method == "sobol":
+            return quadrature.sobol(self.dim, self.size or 2048)
+        return quadrature.grid(self.dim, self.method, self.size or (61 if self.method == "grid" else 31), self.bounds)
+
+    def example(self) -> np.ndarray:
+        return np.zeros(()) if self.dim == 1 else np.zeros(self.dim)
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        if self.method == "adaptive":
+            return quadrature.adaptive(cll, self.dim, self.size or 9)
+        grid = self.nodes()
+        if grid is None:
+            return quadrature.laplace(cll, self.dim)
+        # JAX remembers a NumPy constant by its identity: one that a float64 fit has seen cannot enter a float32 fit.
+        nodes, log_weights = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in grid)
+        return posteriors.Weighted.from_log_joint(nodes, jax.vmap(cll)(nodes) + log_weights)
+
+
+@dataclass(frozen=True)
+class Given(Latent):
+    """A latent whose posterior the user supplies.
+
+    Args:
+        posterior_of: function (params, x) of ONE observation that returns a posterior: `lem.posterior.Weighted`,
+            `lem.posterior.Gaussian`, or any object with `expect` and `log_evidence`, or with `log_prob` and `nodes`.
+        value: an example of a latent value, used to check shapes at the door and by `lem.check`.
+    """
+
+    posterior_of: Callable[[Any, Any], Any]
+    value: float | tuple[float, ...] = 0.0
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        return posteriors.complete(self.posterior_of(params, x), cll)
+
+    def example(self) -> np.ndarray:
+        return np.asarray(self.value)
+
+
+@dataclass(frozen=True)
+class Chain(Latent):
+    """A Markov chain of latent states 0, 1, ..., size - 1 along each sequence of observations.
+
+    The complete-data log-likelihood of the model is that of ONE step: `(params, x, z, previous) -> log p(z | previous)
+    + log p(x | z)`. Data are `lem.sequences(...)`.
+
+    Args:
+        size: number of states.
+        first: of the first step of a sequence, `(params, x, z) -> log p(z) + log p(x | z)`.
+        labels: the label by which each state is known where the data have labels, `size` of them, several states with
+            one label, say; its own number by default.
+    """
+
+    size: int
+    first: Callable[[Any, Any, Any], Array]
+    labels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"Chain({self.size!r}): expected a number of states >= 1")
+        if not callable(self.first):
+            raise TypeError(f"Chain(first={self.first!r}): expected a function (params, x, z) of the first step")
+        if self.labels is not None and len(self.labels) != self.size:
+            raise ValueError(f"Chain({self.size}) with {len(self.labels)} labels: expected one for each state")
+
+    @property
+    def known_as(self) -> tuple[int, ...]:
+        """The label of each state."""
+        return tuple(range(self.size)) if self.labels is None else self.labels
+
+    def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
+        raise TypeError("the states of a chain have no posterior step by step: use fit.smooth() or lem.chain.smoothed")
+
+    def example(self) -> np.ndarray:
+        return np.zeros((), np.int32)

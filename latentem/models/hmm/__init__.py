@@ -1,0 +1,18 @@
+"""Hidden Markov models.
+
+What flows in: the number of states, a family for what they emit, what is known of the transitions.
+What flows out: `HMM`, a value that declares itself as a `lem.Model` with factors; verbs of its fits.
+
+- `hmm`: the declaration, its M-step, its starts.
+- `states`: what it shares with `HSMM`: states that emit.
+- `transitions`: from counts to probabilities, entries fixed or tied; `logit`: transitions that depend on covariates.
+- `declare`: the `lem.Model` of either.
+- `verbs`: what a fit is asked: smoothing, paths, forecasts.
+
+To add a kind of transition: a file like `logit` (constraint, log matrix, M-step, start), and its branches in
+`hmm.HMM`.
+"""
+
+from latentem.models.hmm.hmm import HMM
+
+__all__ = ["HMM"]

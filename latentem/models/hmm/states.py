@@ -1,0 +1,80 @@
+"""What hidden Markov and semi-Markov models share: states that emit, and the recursions' view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+import latentem as lem
+from latentem.families import Family
+from latentem.models.hmm.declare import chain_model
+from latentem.models.hmm.verbs import Verbs
+from latentem.models.mixture import Mixture
+
+Params = dict[str, Any]
+
+
+class States(Verbs):
+    """K states, each with a density of its own. The recursions see `stages` for each, which emit alike."""
+
+    states: int
+    emission: Family
+    shared: tuple[str, ...]
+    prior: Mapping[str, Any] | None
+
+    covariates: tuple[str, ...] = ()
+    stages: int = 1
+    #: Which state each stage belongs to, where they are not one and the same.
+    labels: tuple[int, ...] | None = None
+    #: Whether a step is the same thing to all stages of a state.
+    alike: bool = True
+
+    @property
+    def of_states(self) -> Mixture:
+        """The states as components of a mixture: what all that concerns emissions is left to."""
+        fixed = {name: value for name, value in getattr(self, "fixed", {}).items() if name != "transition"}
+        prior = dict(self.prior or {}).get("emission")
+        return Mixture(
+            self.emission, self.states, self.shared, fixed=fixed, prior={"components": prior} if prior else None
+        )
+
+    def model(self) -> lem.Model:
+        """The model of sequences as a `Model`; needs a declared family."""
+        return chain_model(self)
+
+    def of_emission(self, rows: Any) -> Any:
+        """What the family sees of steps."""
+        return rows
+
+    def first(self, params: Params) -> Float[Array, " M"]:
+        """Log distribution of the first state."""
+        raise TypeError(f"{type(self).__name__} does not say how a sequence begins: define first(params)")
+
+    def transition(self, params: Params, rows: Any = None) -> Float[Array, "*n M M"]:
+        """Log transition probabilities, row -> column."""
+        raise TypeError(f"{type(self).__name__} does not say how states follow: define transition(params, rows)")
+
+    def emission_log_prob(self, params: Params, x: Any) -> Float[Array, " K"]:
+        """Log density of one observation in each state."""
+        return self.of_states.over_components(self.emission.log_prob, {"components": params["emission"]}, x)
+
+    def step_emission(self, params: Params, x: Any) -> Float[Array, " M"]:
+        """Log density of one step in each stage."""
+        return jnp.repeat(self.emission_log_prob(params, self.of_emission(x)), self.stages)
+
+    def step_log_prob(self, params: Params, x: Any, z: Any, previous: Any) -> Float[Array, ""]:
+        """log p(z | previous) + log p(x | z) of one step."""
+        return self.transition(params, x)[previous, z] + self.step_emission(params, x)[z]
+
+    def first_log_prob(self, params: Params, x: Any, z: Any) -> Float[Array, ""]:
+        """log p(z) + log p(x | z) of the first step."""
+        return self.first(params)[z] + self.step_emission(params, x)[z]
+
+    def emission_start(self, key: Array, x: Any, weights: Float[Array, " T"], label: Any = None) -> Params:
+        """A mixture's start for what the states emit: from the steps whose state is known, where it is."""
+        mixture = replace(self.of_states, prior=None)
+        return mixture.initial(key, self.of_emission(x), weights, label)["components"]

@@ -1,0 +1,72 @@
+"""Options of an item response model that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from latentem.models.irt.declare.fixed import refuse_what_is_no_number
+from latentem.models.irt.items import ItemModel
+from latentem.models.irt.items.known import KNOWN
+
+CHOICES = {
+    "invariance": ("configural", "metric", "scalar"),
+    "quadrature": ("grid", "hermite", "adaptive", "sobol"),
+    "mean": (None, "fixed", "free"),
+    "variance": (None, "fixed", "free"),
+}
+
+
+def check(irt: Any) -> None:
+    """Raise in one line for options that are none, or contradict one another.
+
+    Raises:
+        TypeError, ValueError: what came, and what was expected.
+    """
+    _each(irt)
+    _together(irt)
+
+
+def _each(irt: Any) -> None:
+    for name, known in CHOICES.items():
+        if getattr(irt, name) not in known:
+            told = ", ".join(repr(value) for value in known if value is not None)
+            raise ValueError(f"{name}={getattr(irt, name)!r}: expected one of {told}")
+    if irt.group is not None and not isinstance(irt.group, str):
+        raise TypeError(f"group={irt.group!r:.60}: expected the name of a column of the data")
+    for name in ("equal", "fixed", "prior"):
+        if not isinstance(getattr(irt, name), Mapping):
+            raise TypeError(f"{name}={getattr(irt, name)!r}: expected a dict by name of an item or param")
+    refuse_what_is_no_number(irt.fixed)
+    if irt.nodes is not None and irt.nodes < 2:
+        raise ValueError(f"nodes={irt.nodes!r}: expected at least 2 per dimension")
+    for model in irt.models:
+        if not isinstance(model, ItemModel) and not (isinstance(model, str) and model in KNOWN):
+            raise ValueError(f"model={model!r}: expected one of {', '.join(KNOWN)}, or a lem.ItemModel")
+    try:
+        np.asarray(irt.loadings if irt.loadings is not None else 0, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError("loadings are no table of numbers: expected (items, abilities) of True and False") from None
+
+
+def _together(irt: Any) -> None:
+    if irt.dimensions is not None and (irt.loadings is not None or irt.dimensions < 1):
+        raise ValueError(
+            f"dimensions={irt.dimensions!r}: expected a number of abilities, without loadings (exploratory)"
+        )
+    if irt.specific is not None:
+        beside = (irt.loadings, irt.dimensions, irt.group, *irt.covariates, irt.histogram or None)
+        if any(value is not None for value in beside):
+            raise ValueError("specific= is of one population: expected no loadings, group, covariates or histogram")
+        if irt.quadrature not in ("grid", "hermite"):
+            raise ValueError(f"quadrature={irt.quadrature!r}: expected 'grid' or 'hermite' for a bifactor model")
+    if irt.histogram and not irt.fixed and (irt.group or irt.loadings is not None or irt.dimensions):
+        raise ValueError("histogram=True with groups or several abilities takes known items: name them in fixed=")
+    if irt.histogram and (irt.covariates or irt.quadrature == "adaptive"):
+        raise ValueError("histogram=True takes nodes that all persons share: expected no covariates, no adaptive nodes")
+    if irt.mean == "free" and not irt.fixed and irt.group is None:
+        raise ValueError("mean='free': ability has no origin where all items are free: name known items in fixed=")
+    if irt.free_items and irt.group is None:
+        raise ValueError("free_items= is of groups: name the column of the groups in group=, or leave it out")

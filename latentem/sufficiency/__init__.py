@@ -1,5 +1,0 @@
-"""Automatic sufficiency: densities that separate run as two matrix products, from the declaration alone."""
-
-from latentem.sufficiency.compression import Compression, sufficiency
-
-__all__ = ["Compression", "sufficiency"]
