@@ -48,12 +48,24 @@ from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.latents import Chain, Continuous, Finite, Given
+from latentem.numerics.operators import operator
 from latentem.results.fit import Fit
 from latentem.results.load import load
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, HSMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal, responses  # isort: skip
+from latentem.models import (  # isort: skip
+    HMM,
+    HSMM,
+    IRT,
+    Emission,
+    GaussianMixture,
+    ItemModel,
+    KMeans,
+    Mixture,
+    logit_normal,
+    responses,
+)
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -69,6 +81,7 @@ __all__ = [
     "ClosedForm",
     "Compression",
     "Continuous",
+    "Emission",
     "Factored",
     "Finite",
     "Fit",
@@ -107,6 +120,7 @@ __all__ = [
     "likelihood_ratio_test",
     "load",
     "logit_normal",
+    "operator",
     "ordered",
     "plot",
     "polynomial_decay",

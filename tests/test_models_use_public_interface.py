@@ -8,11 +8,20 @@ import pytest
 
 MODELS = Path(__file__).parent.parent / "latentem" / "models"
 PUBLIC = {"latentem", "latentem.families", "latentem.constraints", "latentem.priors", "latentem.durations"}
-#: Building blocks for whoever writes a model: tables of other libraries, sums over rows in chunks, Newton, tail areas.
+#: Building blocks for whoever writes a model: tables of other libraries, sums over rows in chunks, Newton, tail areas;
+#: forms that climb on the host, operators, lattices.
 PUBLIC |= {
     "latentem.data",
+    "latentem.data.lattice",
+    "latentem.forms.candidates",
+    "latentem.forms.counts",
+    "latentem.forms.host",
+    "latentem.forms.lattice",
+    "latentem.forms.products",
     "latentem.numerics.chunks",
+    "latentem.numerics.lattice",
     "latentem.numerics.newton",
+    "latentem.numerics.operators",
     "latentem.inference.intervals",
 }
 OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels"}

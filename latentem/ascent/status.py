@@ -20,6 +20,18 @@ class Status(Enum):
         "ran the passes asked for; online EM does not test convergence: compare the log-likelihood with that of more "
         "passes"
     )
+    approximate = (
+        "converged to a maximum of an approximation or a bound, not of the likelihood itself: standard errors and "
+        "likelihood-ratio tests do not hold"
+    )
+    subsets = (
+        "ran the passes asked for; ordered subsets do not ascend and need not converge: pass the result as initial= to "
+        "a fit without subsets"
+    )
+    stopped = (
+        "stopped by the rule asked for, before the maximum: the estimate is regularised, and standard errors of a "
+        "maximum do not hold"
+    )
     interrupted = "interrupted: these are the best params so far; pass them as initial= to go on"
     decreased = (
         "the objective fell in an EM step: the M-step does not maximise what the E-step computes; run "
@@ -41,8 +53,8 @@ class Status(Enum):
 
     @property
     def ok(self) -> bool:
-        """Whether the params are a maximum (a maximum at the boundary included)."""
-        return self in (Status.converged, Status.boundary)
+        """Whether the params are a maximum of the objective (one at the boundary, or of a bound, included)."""
+        return self in (Status.converged, Status.boundary, Status.approximate)
 
     @property
     def advice(self) -> str:

@@ -3,6 +3,8 @@
 What flows in: nothing.
 What flows out: a `Dataset`: columns, and where they were printed.
 
+`tomography` computes a phantom and a projector.
+
 To add one: a file in `tables/`, named after it, from a publication, with its line in `__all__` and under
 `TYPE_CHECKING`.
 """
@@ -53,11 +55,17 @@ __all__ = [
 ]
 
 
+#: Modules of data that are computed, rather than published.
+COMPUTED = ("tomography",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in COMPUTED:
+        return import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"no data set is called {name!r}: choose one of {', '.join(__all__)}")
     return getattr(import_module(f"{__name__}.tables.{name}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *COMPUTED))

@@ -18,6 +18,7 @@ from latentem.ascent.starts import initial_params
 from latentem.ascent.status import Status
 from latentem.data import door
 from latentem.fitting.climb import NoStart, Options, Outcome, Snapshot, first_of, maximize
+from latentem.fitting.host import fit_on_host
 from latentem.fitting.online import fit_online, read_batches
 from latentem.fitting.progress import Progress
 from latentem.forms.anchors.search import final_error
@@ -78,7 +79,7 @@ def fit(
         compress: "auto" runs densities that separate on sufficient statistics (see `lem.sufficiency`) where that pays;
             True insists and raises with the reason when it cannot; False evaluates the declaration on every row.
         step_size: of online EM, batch number -> step; `lem.polynomial_decay(0.6)` by default.
-        passes: of online EM over the batches.
+        passes: of online EM over the batches; of ordered subsets over the data.
         dtype: "float64" or "float32", of this fit only; JAX's own setting is left alone.
         progress: show a progress line. None: on long fits in a terminal or notebook.
         callback: called with a `Snapshot` between chunks of iterations; returning True stops the fit.
@@ -94,6 +95,28 @@ def fit(
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
     _check_options(tolerance, step_tolerance, max_iterations, starts)
+    if hasattr(model, "on_host") and method != "online":
+        return fit_on_host(
+            model,
+            data,
+            weights=weights,
+            initial=initial,
+            key=key,
+            starts=starts,
+            method=method,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            passes=passes,
+            dtype=dtype,
+            progress=progress,
+            callback=callback,
+            m_step=m_step,
+            polish=polish,
+            annealing=annealing,
+            compress=compress,
+            step_size=step_size,
+            step_tolerance=step_tolerance,
+        )
     if isinstance(method, str):
         if method != "online":
             raise ValueError(

@@ -22,6 +22,10 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
     Raises:
         TypeError: `model` is neither a Model nor a ready model.
     """
+    if hasattr(model, "on_host"):
+        raise TypeError(
+            f"{type(model).__name__} climbs on the host, as a whole: lem.fit(model, data) takes it, this not"
+        )
     if not hasattr(model, "declare"):
         raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
     declared, observations = model.declare(data)

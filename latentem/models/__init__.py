@@ -12,10 +12,22 @@ To add one: a file, or a folder where it has rooms, that imports public names on
 in `__all__` here and in `latentem`; a row in `tests/contracts/registry.py`; a page in `docs/`.
 """
 
+from latentem.models.emission import Emission
 from latentem.models.hmm import HMM
 from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
 
-__all__ = ["HMM", "HSMM", "IRT", "GaussianMixture", "ItemModel", "KMeans", "Mixture", "logit_normal", "responses"]
+__all__ = [
+    "HMM",
+    "HSMM",
+    "IRT",
+    "Emission",
+    "GaussianMixture",
+    "ItemModel",
+    "KMeans",
+    "Mixture",
+    "logit_normal",
+    "responses",
+]

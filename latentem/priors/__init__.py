@@ -8,7 +8,8 @@ or nested tuples.
 What flows in: a dict of priors by name, a function of all params, or nothing.
 What flows out: `Joint`, one log density of the tree of params, which the M-step and every derivative include.
 
-`base` holds what a prior is; `univariate`, `vector` and `matrix` the densities; `joint` the prior of all parameters.
+`base` holds what a prior is; `univariate`, `vector` and `matrix` the densities; `joint` the prior of all parameters;
+`neighbours` densities of images, up to a constant, for models that climb on the host.
 
 To add one: a frozen dataclass below `Prior` in the file of its kind, with `_store` in `__post_init__` and `log_prob`;
 its line in `__all__` and a row in `tests/test_priors.py`. A closed M-step that is to include it asks for its type.
@@ -17,7 +18,21 @@ its line in `__all__` and a row in `tests/test_priors.py`. A closed M-step that 
 from latentem.priors.base import Prior
 from latentem.priors.joint import Joint
 from latentem.priors.matrix import InverseWishart
+from latentem.priors.neighbours import Huber, Quadratic, RelativeDifference
 from latentem.priors.univariate import Beta, Gamma, InverseGamma, LogNormal, Normal
 from latentem.priors.vector import Dirichlet
 
-__all__ = ["Beta", "Dirichlet", "Gamma", "InverseGamma", "InverseWishart", "Joint", "LogNormal", "Normal", "Prior"]
+__all__ = [
+    "Beta",
+    "Dirichlet",
+    "Gamma",
+    "Huber",
+    "InverseGamma",
+    "InverseWishart",
+    "Joint",
+    "LogNormal",
+    "Normal",
+    "Prior",
+    "Quadratic",
+    "RelativeDifference",
+]

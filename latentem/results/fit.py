@@ -89,7 +89,13 @@ class Fit:
         """Schwarz's criterion, -2 log-likelihood + P log N."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.n_observations))
 
+    def _refuse_host(self) -> None:
+        if hasattr(self.declaration, "on_host"):
+            verbs = ", ".join((*getattr(self.declaration, "figures", ()), *self.declaration.verbs))
+            raise ValueError(f"{self.name} climbs on the host and has verbs of its own in place of this: {verbs}")
+
     def _computing(self) -> Any:
+        self._refuse_host()
         if self.model is None:
             raise ValueError("this Fit was loaded without its model: pass lem.load(path, model=...) to compute with it")
         return jax.enable_x64(self.dtype == "float64")
@@ -181,6 +187,7 @@ class Fit:
 
     @cached_property
     def _estimate(self) -> Estimate:
+        self._refuse_host()
         if self.model is None or self.data is None:
             missing = "model" if self.model is None else "data"
             raise ValueError(

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from latentem.ascent.status import Status
 from latentem.data import door
 from latentem.model import Model
@@ -33,6 +35,13 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
         status, notes = Status[header["status"]], tuple(header["notes"])
     except (KeyError, TypeError) as error:
         raise archive.refused(path, error) from None
+    if hasattr(model, "on_host"):
+        if data is None:
+            name = type(model).__name__
+            raise ValueError(f"{path}: {name} computes from its data: pass lem.load(path, model=, data=)")
+        model, observations, _ = model.on_host(data, None)
+        found = door.Data(observations, np.ones(1))
+        return Fit(params=params, status=status, notes=notes, declaration=model, data=found, **arrays, **fields)
     declared, observations = (None, None) if model is None else (model, data)
     if model is not None and data is not None:
         declared, observations = model.declare(data)
