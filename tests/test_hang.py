@@ -14,6 +14,8 @@ import pytest
 
 from latentem.numerics.lapack import PIECE, in_pieces
 
+#: As users run it, whatever the other tests are compiled with.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
 #: Seconds; each script takes a few on an idle machine.
 LIMIT = 150
 
@@ -62,7 +64,7 @@ print(lem.fit(model, x, initial=start, max_iterations=5, compress=False).status)
 @pytest.mark.alone
 @pytest.mark.parametrize("script", [SMALLEST, MISSING, OWN], ids=["smallest", "missing values", "own model"])
 def test_ends(script: str) -> None:
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=LIMIT, capture_output=True)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=LIMIT, capture_output=True, env=ENVIRONMENT)
 
 
 ENDLESS = """
@@ -77,7 +79,7 @@ print(fit.status.name, np.isfinite(fit.log_likelihood), flush=True)
 
 
 def test_control_c_ends_a_fit_while_a_program_runs() -> None:
-    process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "begins\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.core import Tracer
 
 from latentem.numerics.lapack import in_pieces
 
@@ -61,7 +62,7 @@ FIRST_LOOK, LONGEST_LOOK = 2e-5, 0.05
 def patient(result: Any) -> Any:
     """`result`, a pytree of arrays, once it is there; Ctrl-C is heard while it is computed."""
     for leaf in jax.tree.leaves(result):
-        if isinstance(leaf, jax.core.Tracer) or not hasattr(leaf, "is_ready"):
+        if isinstance(leaf, Tracer) or not hasattr(leaf, "is_ready"):
             continue
         pause = FIRST_LOOK
         while not leaf.is_ready():

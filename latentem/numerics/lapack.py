@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 from jax.extend import core
 
 #: Work of a piece, in floating-point operations as JAX counts them; JAX uses its pool from 200,000 on.
@@ -63,7 +64,7 @@ def in_pieces(f: Callable[..., Any]) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = jax.tree.flatten((args, kwargs))
         # What is not traced is static; it stays as it is.
-        where = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.core.Tracer)]
+        where = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tracer)]
 
         def of_arrays(*arrays: Any) -> Any:
             whole = dict(enumerate(leaves)) | dict(zip(where, arrays, strict=True))
