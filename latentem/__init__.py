@@ -63,6 +63,7 @@ from latentem.models import (  # isort: skip
     ItemModel,
     KMeans,
     Mixture,
+    Topics,
     logit_normal,
     responses,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "Sequences",
     "Snapshot",
     "Status",
+    "Topics",
     "accelerate",
     "check",
     "bootstrap",

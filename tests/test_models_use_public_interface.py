@@ -12,6 +12,7 @@ PUBLIC = {"latentem", "latentem.families", "latentem.constraints", "latentem.pri
 #: forms that climb on the host, operators, lattices.
 PUBLIC |= {
     "latentem.data",
+    "latentem.data.counts",
     "latentem.data.lattice",
     "latentem.forms.candidates",
     "latentem.forms.counts",

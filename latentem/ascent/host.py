@@ -146,7 +146,7 @@ def climb(
     end, objective = seen.theta, seen.objective
     if status in (Status.max_iterations, Status.subsets, Status.converged, Status.approximate):
         # What the last step led to is known but for its objective.
-        later = float(sum(form.values(seen.ahead)))
+        later = form.objective(seen.ahead)
         if np.isfinite(later) and (later >= objective or not form.ascends or isinstance(method, Plain)):
             end, objective = seen.ahead, later
             trace.append(later)

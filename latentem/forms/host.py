@@ -44,6 +44,10 @@ class HostForm(ABC):
     def values(self, theta: Vector) -> tuple[float, float]:
         """(log-likelihood, log prior) at theta."""
 
+    def objective(self, theta: Vector) -> float:
+        """What `update` reports of theta, without the step."""
+        return float(sum(self.values(theta)))
+
     @abstractmethod
     def params(self, theta: Vector) -> Any:
         """The params as users see them: a dict of arrays."""

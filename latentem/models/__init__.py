@@ -18,6 +18,7 @@ from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.topics import Topics
 
 __all__ = [
     "HMM",
@@ -28,6 +29,7 @@ __all__ = [
     "ItemModel",
     "KMeans",
     "Mixture",
+    "Topics",
     "logit_normal",
     "responses",
 ]
