@@ -64,6 +64,7 @@ from latentem.models import (  # isort: skip
     KMeans,
     Mixture,
     Topics,
+    WordAlignment,
     logit_normal,
     responses,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "Topics",
+    "WordAlignment",
     "accelerate",
     "check",
     "bootstrap",

@@ -105,7 +105,7 @@ def fit_on_host(
 
 def _method(method: Any, form: HostForm, name: str) -> Plain | SQUAREM:
     if method is None:
-        return SQUAREM() if form.extrapolates and form.ascends else Plain()
+        return SQUAREM() if form.extrapolates and form.accelerated and form.ascends else Plain()
     if isinstance(method, Plain):
         return method
     if isinstance(method, SQUAREM) and form.ascends and form.extrapolates:

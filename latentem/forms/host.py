@@ -26,6 +26,8 @@ class HostForm(ABC):
     exact: ClassVar[bool] = True
     #: Whether `lem.SQUAREM()` may extrapolate theta.
     extrapolates: ClassVar[bool] = True
+    #: Whether it does so unless a method is asked for.
+    accelerated: ClassVar[bool] = True
     #: False: an update need not raise the objective, so that convergence is not tested.
     ascends: bool = True
     #: Free parameters, and observations, of the criteria.

@@ -12,6 +12,7 @@ To add one: a file, or a folder where it has rooms, that imports public names on
 in `__all__` here and in `latentem`; a row in `tests/contracts/registry.py`; a page in `docs/`.
 """
 
+from latentem.models.alignment import WordAlignment
 from latentem.models.emission import Emission
 from latentem.models.hmm import HMM
 from latentem.models.hsmm import HSMM
@@ -30,6 +31,7 @@ __all__ = [
     "KMeans",
     "Mixture",
     "Topics",
+    "WordAlignment",
     "logit_normal",
     "responses",
 ]
