@@ -16,6 +16,7 @@ PUBLIC |= {
     "latentem.data.lattice",
     "latentem.forms.candidates",
     "latentem.forms.counts",
+    "latentem.forms.cut",
     "latentem.forms.host",
     "latentem.forms.lattice",
     "latentem.forms.products",

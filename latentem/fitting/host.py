@@ -75,7 +75,7 @@ def fit_on_host(
 
         for s in range(starts):
             theta = begin[s] if s < len(begin) else form.start(rng, s == 0)
-            ends.append(climb(form, theta, chosen, tolerance, limit, watch))
+            ends.append(climb(form, theta, chosen, max(tolerance, form.tolerance), limit, watch))
             if ends[-1].status is Status.interrupted:
                 break
     objectives = np.array([end.objective for end in ends])

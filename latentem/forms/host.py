@@ -28,6 +28,8 @@ class HostForm(ABC):
     extrapolates: ClassVar[bool] = True
     #: Whether it does so unless a method is asked for.
     accelerated: ClassVar[bool] = True
+    #: Relative change of the objective below which nothing is gained, whatever `lem.fit` is asked for.
+    tolerance: ClassVar[float] = 0.0
     #: False: an update need not raise the objective, so that convergence is not tested.
     ascends: bool = True
     #: Free parameters, and observations, of the criteria.

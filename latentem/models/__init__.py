@@ -19,6 +19,7 @@ from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.segmentation import Segmentation
 from latentem.models.topics import Topics
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ItemModel",
     "KMeans",
     "Mixture",
+    "Segmentation",
     "Topics",
     "WordAlignment",
     "logit_normal",

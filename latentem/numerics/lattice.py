@@ -19,11 +19,13 @@ class Pairs(NamedTuple):
     Args:
         first, second: slices.
         distance: of the two.
+        offset: of the second from the first.
     """
 
     first: tuple[slice, ...]
     second: tuple[slice, ...]
     distance: float
+    offset: tuple[int, ...]
 
 
 @lru_cache(maxsize=32)
@@ -52,7 +54,7 @@ def pairs(dimensions: int, neighbours: int) -> tuple[Pairs, ...]:
         if 0 < steps <= known[neighbours] and offset > (0,) * dimensions:
             first = tuple(slice(max(0, -o), -o if o > 0 else None) for o in offset)
             second = tuple(slice(max(0, o), o if o < 0 else None) for o in offset)
-            found.append(Pairs(first, second, float(np.sqrt(steps))))
+            found.append(Pairs(first, second, float(np.sqrt(steps)), offset))
     return tuple(found)
 
 
@@ -70,6 +72,20 @@ def neighbour_sum(x: Float[np.ndarray, "*lattice"], neighbours: int) -> Float[np
     return total
 
 
-def colours(dimensions: int) -> list[tuple[slice, ...]]:
-    """The lattice in 2^d parts, each every second site in every direction: no two sites of a part are neighbours."""
-    return [tuple(slice(start, None, 2) for start in corner) for corner in product((0, 1), repeat=dimensions)]
+def colours(shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The lattice in 2^d parts, each every second site in every direction: no two sites of a part are neighbours.
+
+    Returns:
+        (first site, number of sites in each direction) of every part that has sites.
+    """
+    found = []
+    for corner in product((0, 1), repeat=len(shape)):
+        sites = tuple((n - c + 1) // 2 for n, c in zip(shape, corner, strict=True))
+        if all(sites):
+            found.append((corner, sites))
+    return found
+
+
+def every_second(corner: tuple[int, ...], sites: tuple[int, ...], offset: tuple[int, ...]) -> tuple[slice, ...]:
+    """Of a lattice with a margin of 1: the sites of a part, moved by an offset of at most 1 in every direction."""
+    return tuple(slice(1 + c + o, 1 + c + o + 2 * n - 1, 2) for c, n, o in zip(corner, sites, offset, strict=True))
