@@ -10,8 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from latentem.data.counts import sparse_counts
-from latentem.forms.products import ProductsForm, products
+from latentem.building import ProductsForm, products, sparse_counts
 from latentem.priors import Dirichlet
 
 

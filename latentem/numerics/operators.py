@@ -16,6 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from latentem.numerics.compiled import jit
+
 Vector = Float[np.ndarray, " n"]
 
 
@@ -162,7 +164,7 @@ class Callables(Operator):
             raise ValueError(f"adjoint gives an array of shape {back.shape}: expected {domain}, that of forward's x")
         self.domain, self.range = domain, out.shape
         self.shape = (int(np.prod(out.shape)), int(np.prod(domain)))
-        self._forward, self._adjoint = jax.jit(forward), jax.jit(adjoint)
+        self._forward, self._adjoint = jit(forward), jit(adjoint)
 
     def _apply(self, f: Any, x: Any, shape: tuple[int, ...]) -> Vector:
         if x.ndim == 2:

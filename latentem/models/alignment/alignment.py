@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem.forms.candidates import CandidatesForm, Links
+from latentem.building import CandidatesForm, Links
 from latentem.models.alignment.agreement import Link, symmetrise
 from latentem.models.alignment.chain import JumpsForm, bins, emissions, groups
 from latentem.models.alignment.corpus import Corpus, Pairs, links, read, with_places

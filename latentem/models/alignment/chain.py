@@ -14,8 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from latentem.forms.candidates import Links, given, shares
-from latentem.forms.host import HostForm
+from latentem.building import HostForm, Links, given, shares
 from latentem.models.alignment.corpus import Corpus
 
 Vector = Float[np.ndarray, " D"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from latentem.forms.candidates import Links
+from latentem.building import Links
 
 #: Cells of a table of all pairs of words, up to which one is made; beyond, pairs are sorted.
 LARGEST_TABLE = 30_000_000

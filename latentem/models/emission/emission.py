@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from latentem.forms.counts import CountsForm, Measured
+from latentem.building import Callables, CountsForm, Measured, Operator, operator
 from latentem.models.emission.measured import measured
 from latentem.models.emission.paths import Path, bias_variance
 from latentem.models.emission.regions import Region, region
 from latentem.models.emission.stopping import RULES
-from latentem.numerics.operators import Callables, Operator, operator
 
 
 @dataclass(frozen=True, eq=False)

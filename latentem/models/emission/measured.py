@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from latentem.forms.counts import Measured, log_factorials
-from latentem.numerics.operators import Dense, Diagonal, Matrix, Operator, operator
+from latentem.building import Dense, Diagonal, Matrix, Measured, Operator, log_factorials, operator
 
 Vector = Float[np.ndarray, " M"]
 #: Negative entries up to this share of the largest sum of a row are zeros that a transform rounded.

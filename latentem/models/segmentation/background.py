@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem.data.lattice import read_image
+from latentem.building import read_image
 
 
 @dataclass

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
-from latentem.forms.lattice import LatticeForm
-from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
+from latentem.building import LatticeForm, colours, every_second, neighbour_sum, pairs
 
 #: A field of larger coupling is of one colour.
 LARGEST = 4.0

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from latentem.data.lattice import read_image
-from latentem.forms.cut import CutForm
-from latentem.forms.lattice import LatticeForm
+from latentem.building import CutForm, LatticeForm, pairs, read_image
 from latentem.models.segmentation.coupling import estimate_coupling
 from latentem.models.segmentation.starts import averaged_classes
-from latentem.numerics.lattice import pairs
 
 E_STEPS = ("mean field", "graph cut")
 

@@ -1,0 +1,67 @@
+"""What ready models are built with, beside the names of `latentem`: for models of one's own that do more than declare.
+
+- `jit`, `seldom`: compile a function as the package does, so that no program waits for the thread pool and Ctrl-C is
+  heard; `seldom` for what runs a few times, compiled in two thirds of the time.
+- `chunk_rows`, `chunked_map`, `chunked_sum`: over rows in cache-sized chunks.
+- `newton_ascent`: damped Newton steps from value, gradient and Hessian.
+- `chi_squared_tail`: P(chi-squared >= x).
+- `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
+- `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
+  `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
+- `Operator`, `operator` and its kinds; `pairs`, `colours`, `neighbour_sum`: linear operators; neighbours on a lattice.
+
+>>> from latentem import building
+>>> round(float(building.chi_squared_tail(3.841, 1)), 3)
+0.05
+"""
+
+from latentem.data import tables
+from latentem.data.counts import sparse_counts
+from latentem.data.lattice import read_image
+from latentem.forms.candidates import CandidatesForm, Links, given, shares
+from latentem.forms.counts import CountsForm, Measured, log_factorials
+from latentem.forms.cut import CutForm
+from latentem.forms.host import HostForm
+from latentem.forms.lattice import LatticeForm
+from latentem.forms.products import ProductsForm, products
+from latentem.inference.intervals import chi_squared_tail
+from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
+from latentem.numerics.compiled import jit, seldom
+from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
+from latentem.numerics.newton import newton_ascent
+from latentem.numerics.operators import Callables, Dense, Diagonal, Matrix, Operator, operator
+
+__all__ = [
+    "sparse_counts",
+    "shares",
+    "read_image",
+    "products",
+    "pairs",
+    "operator",
+    "neighbour_sum",
+    "log_factorials",
+    "given",
+    "every_second",
+    "colours",
+    "ProductsForm",
+    "Operator",
+    "Measured",
+    "Matrix",
+    "Links",
+    "LatticeForm",
+    "HostForm",
+    "Diagonal",
+    "Dense",
+    "CutForm",
+    "CountsForm",
+    "CandidatesForm",
+    "Callables",
+    "chi_squared_tail",
+    "chunk_rows",
+    "chunked_map",
+    "chunked_sum",
+    "jit",
+    "newton_ascent",
+    "seldom",
+    "tables",
+]
