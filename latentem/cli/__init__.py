@@ -1,13 +1,15 @@
-"""The command `latentem` with `demo`, `mixture`, `hmm` and `irt`; `latentem --help` says what they take.
+"""The command `latentem`: `demo`, `mixture`, `hmm`, `irt`, `reconstruct`, `topics`, `align` and `segment`.
 
 Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
 converge, its files are written all the same.
 
 What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
 
-- `demo`, `mixture`, `hmm`, `irt`: one command each.
+- `demo`, `mixture`, `hmm`, `irt`, `reconstruct`, `topics`, `align`, `segment`: one command each; `latentem --help` says
+  what they take.
 - `reading`: columns of CSV and Parquet files, with their places for complaints.
-- `common`: what the commands that fit share; `errors`: what is told in one line.
+- `common`: what the commands that fit share; `arrays`: those of arrays, texts and images.
+- `errors`: what is told in one line.
 - `environment`: what is set before JAX is imported.
 
 To add a command: a file with `add_arguments(parser)` and `run(options) -> exit code`, whose docstring is its help, and
@@ -23,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from latentem.cli import demo, environment, hmm, irt, mixture
+from latentem.cli import align, demo, environment, hmm, irt, mixture, reconstruct, segment, topics
 from latentem.cli.errors import InputError
 
 
@@ -44,8 +46,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture,hmm,irt}")
-    for name, module in (("demo", demo), ("mixture", mixture), ("hmm", hmm), ("irt", irt)):
+    modules = (demo, mixture, hmm, irt, reconstruct, topics, align, segment)
+    names = [module.__name__.rpartition(".")[2] for module in modules]
+    commands = top.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(names)}}}")
+    for name, module in zip(names, modules, strict=True):
         told = (module.__doc__ or "").strip()
         command = commands.add_parser(
             name,
