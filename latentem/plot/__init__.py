@@ -9,8 +9,9 @@ What flows out: a Figure. To add one: a file with a function of a fit that draws
 """
 
 from latentem.plot.density import mixture_density
+from latentem.plot.images import image_panels
 from latentem.plot.items import item_curves
 from latentem.plot.states import state_probabilities
 from latentem.plot.trace import log_likelihood_trace
 
-__all__ = ["item_curves", "log_likelihood_trace", "mixture_density", "state_probabilities"]
+__all__ = ["image_panels", "item_curves", "log_likelihood_trace", "mixture_density", "state_probabilities"]
