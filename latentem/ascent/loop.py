@@ -116,7 +116,7 @@ def iterate(method: Method, em: EMMap, state: LoopState, stop: Stopping, total: 
             s.iterations + 1,
             s.evaluations + info.evaluations,
             jnp.fmax(s.fell, info.fell),
-            s.trace.at[i].set(info.objective),
+            s.trace.at[i].set(info.accepted),
         )
         return new, i + 1
 
