@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import jax
-import numpy as np
-
 from latentem.ascent.status import Status
-from latentem.fitting.remedies import Attempt, on_rows
+from latentem.fitting.attempt import Attempt, on_rows
 from latentem.forms.choose import Problem
 from latentem.forms.rows import RowForm
-from latentem.inference.accuracy import Accuracy, Quadrature, accuracy, quadrature_error
+from latentem.inference.accuracy import Quadrature
 from latentem.model.latents import Continuous
 
 #: Nats by which finer nodes may move the log-likelihood before a fit says so, and before it is no maximum.
@@ -23,29 +20,11 @@ NOTED, INACCURATE = 1e-3, 0.1
 REFINEMENTS = 3
 
 
-def digits(attempt: Attempt) -> Accuracy | None:
-    """The log-likelihood at the params reached, by the form and as declared."""
-    params = _params(attempt)
-    return accuracy(attempt.problem.form, params, attempt.problem.prepared)
-
-
-def integral(attempt: Attempt) -> Quadrature | None:
-    """How far finer nodes move the log-likelihood at the params reached; a ready model looks after its own."""
-    if attempt.task.model.declaration is not None:
-        return None
-    problem = attempt.problem
-    return quadrature_error(attempt.task.model, _params(attempt), problem.distinct, problem.distinct_weights)
-
-
-def _params(attempt: Attempt) -> object:
-    return jax.tree.map(lambda a: np.asarray(a, attempt.task.options.dtype), attempt.reached.params)
-
-
 def as_declared(attempt: Attempt) -> Attempt | None:
     """On the rows as declared, where the formula of the fit has lost digits at the params reached."""
     if attempt.failed or as_declared.__name__ in attempt.tried or attempt.task.options.m_step == "closed":
         return None
-    found = digits(attempt)
+    found = attempt.digits
     if found is None or found.holds:
         return None
     problem = attempt.problem
@@ -62,13 +41,14 @@ def on_finer_nodes(attempt: Attempt) -> Attempt | None:
     """With more nodes, and then nodes around each mode, where those of the fit are too few at the params reached."""
     if attempt.failed or attempt.tried.count(on_finer_nodes.__name__) >= REFINEMENTS:
         return None
-    found = integral(attempt)
+    found = attempt.integral
     if found is None or found.difference <= INACCURATE:
         return None
     model = attempt.task.model
+    assert isinstance(model.latent, Continuous)
     finer = replace(model, latent=_finer(model.latent))
     again = replace(attempt, task=attempt.task._replace(model=finer))
-    note = f"{found} with {model.latent.count} nodes; the fit went on with {_told(finer.latent)}"
+    note = f"{found} with {model.latent.count} nodes; the fit went on with {_told(_finer(model.latent))}"
     problem = on_rows(again)
     if found.difference > 10 * INACCURATE * max(1.0, attempt.task.data.total / 100):
         # What was reached may be a maximum of the rule alone.

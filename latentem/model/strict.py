@@ -185,3 +185,21 @@ def _reached(jaxpr: Any) -> list[Any]:
         if any(v in wanted for v in eqn.outvars) or eqn.effects:
             wanted |= {v for v in eqn.invars if not isinstance(v, core.Literal)}
     return list(wanted)
+
+
+def check_declared(model: Model, params: Any, rows: Any) -> tuple[str, ...]:
+    """What a fit says of a declaration of a user's own: notes of params that nothing uses.
+
+    Raises:
+        ValueError: log p(x, z) looks up an index that is out of range, and hangs on it.
+    """
+    if model.declaration is not None or len(model.latent.arguments()) != 1:
+        return ()
+    fault = index_fault(model, params, rows)
+    if fault:
+        raise ValueError(
+            f"log p(x, z) looks up an index that is out of range in {fault}: count codes from 0, mask missing ones, "
+            "and give every table as many entries as there are codes"
+        )
+    unused = unused_params(model, rows)
+    return tuple(f"{name} appears in no log p(x, z): nothing was learned about it" for name in unused)

@@ -99,8 +99,8 @@ def _at(case: Case, structure: Any, leaves: list[np.ndarray], part: int, points:
     shaped = points.reshape(count, *leaves[part].shape[1:]).astype(leaves[part].dtype)
     held = [np.broadcast_to(a[:1], (count, *a.shape[1:])) for a in leaves]
     rows = jax.tree.unflatten(structure, [*held[:part], shaped, *held[part + 1 :]])
-    with np.errstate(over="ignore"):
-        return np.nan_to_num(np.exp(np.asarray(_log_prob(case.model, case.point, rows))), nan=0.0)
+    # Where it is huge, it is no density: that it is large is all that matters.
+    return np.exp(np.minimum(np.nan_to_num(np.asarray(_log_prob(case.model, case.point, rows)), nan=-np.inf), 200.0))
 
 
 def _integrals(case: Case, structure: Any, leaves: list[np.ndarray], part: int, seen: np.ndarray) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from latentem.inference.accuracy import quadrature_error
 from latentem.model.strict import index_fault, unused_params
 from latentem.testing.case import Case
 from latentem.testing.report import Part
@@ -26,3 +27,19 @@ def unused_part(case: Case) -> Part:
         return Part("unused", True, "every param appears in log p(x, z)")
     verb = "appears" if len(unused) == 1 else "appear"
     return Part("unused", False, f"{', '.join(unused)} {verb} in no log p(x, z): nothing can be learned about it")
+
+
+#: Nats by which finer nodes may move the log-likelihood of the rows that are looked at, relative to their number.
+FINE_ENOUGH = 1e-4
+
+
+def quadrature_part(case: Case) -> Part | None:
+    """Whether finer nodes leave log p(x) where it is, at a point near a start."""
+    rows = jax.tree.map(np.asarray, case.prepared.rows)
+    found = quadrature_error(case.model, case.point, rows, np.asarray(case.prepared.weights))
+    if found is None:
+        return None
+    if found.difference <= FINE_ENOUGH * case.total:
+        return Part("quadrature", True, str(found))
+    advice = "use more nodes, method='adaptive', or scale= the param that spreads the latent value"
+    return Part("quadrature", False, f"{found} near a start: {advice}")
