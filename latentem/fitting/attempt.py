@@ -83,7 +83,9 @@ class Attempt:
 
     @cached_property
     def digits(self) -> Accuracy | None:
-        """The log-likelihood at the params reached, by the form and as declared."""
+        """The log-likelihood at the params reached, by the form and as declared; anchors are proved by `error`."""
+        if self.problem.compression.basis is not None:
+            return None
         return accuracy(self.problem.form, self._params, self.problem.prepared)
 
     @cached_property

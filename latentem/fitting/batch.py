@@ -118,6 +118,7 @@ def fit(
     with jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
         problem = choose(declared, read, wishes)
         drawn = starts_for(problem, initial, key, starts, dtype)
+        resolve(m_step, problem.form)  # what is wrong with it is said before anything is compiled
         check_quadratic(declared, first_of(drawn), problem.distinct)
         unused = check_declared(declared, first_of(drawn), problem.distinct)
         drawn, stopped = _annealed(annealing, problem, m_step, drawn)
