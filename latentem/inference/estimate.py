@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
@@ -17,11 +16,10 @@ from latentem.constraints import ParameterSpace
 from latentem.constraints.base import Batched
 from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.vectors import Simplex
-from latentem.data import Data, cast
+from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import choose_form
 from latentem.model import Model
-from latentem.model.latents import Chain
 from latentem.numerics.compiled import jit
 
 #: Largest log or logit of a param on the edge of its set.
@@ -105,14 +103,9 @@ class Estimate:
         """`f(form, u, prepared)` in float64, as NumPy arrays; `every_row` where it does not sum over observations."""
         data = self.data if every_row or self.distinct is None else self.distinct
         with jax.enable_x64(True):
-            if isinstance(self.model.latent, Chain):
-                form, prepared = choose_form(self.model, data.observations, None, data.weights)
-                return jax.tree.map(np.asarray, f(form, self.u, prepared))
             if self.anchored is not None and not every_row:
                 return jax.tree.map(np.asarray, f(self.anchored[0], self.u, self.anchored[1]))
-            rows = jax.device_put(cast(data.observations, "float64"))
-            weights = jnp.asarray(data.weights, dtype="float64")
-            form, prepared = choose_form(self.model, data.observations, rows, weights)
+            form, prepared = choose_form(self.model, data)
             return jax.tree.map(np.asarray, f(form, self.u, prepared))
 
     def kept(self, key: Any, compute: Callable[[], Any]) -> Any:

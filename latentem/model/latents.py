@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array
 
 from latentem import posterior as posteriors
+from latentem.data import Data, door
+from latentem.data.sequences import sequences
 from latentem.model import quadrature
 
 Cll = Callable[[Any], Array]
@@ -22,7 +24,29 @@ METHODS = ("grid", "hermite", "adaptive", "sobol", "hessian")
 
 
 class Latent(ABC):
-    """How the posterior of ONE latent value follows from log p(x, z). A frozen, hashable value."""
+    """What z is, never how it is computed on data: a frozen, hashable value.
+
+    To add one: `posterior` and `example`; `nodes` where all observations sum over the same values; `read` where an
+    observation is no row of arrays; `arguments` where log p(x, z) takes more than z.
+    """
+
+    #: Each observation goes wholly to its most probable value (classification EM).
+    hard: bool = False
+
+    def read(self, observations: Any, weights: Any = None) -> Data:
+        """Checked data: one row of arrays is one observation.
+
+        Raises:
+            ValueError, TypeError: in one line, what cannot be used.
+        """
+        data = door.read(observations, weights)
+        if data.sizes is not None:
+            raise ValueError(f"observations are sequences, but {self!r} has no order: expected lem.Chain(k, first)")
+        return data
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """An example of what log p(x, z) takes behind params and x: z; of a chain, z and the one before."""
+        return (self.example(),)
 
     @abstractmethod
     def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
@@ -193,6 +217,13 @@ class Chain(Latent):
             raise TypeError(f"Chain(first={self.first!r}): expected a function (params, x, z) of the first step")
         if self.labels is not None and len(self.labels) != self.size:
             raise ValueError(f"Chain({self.size}) with {len(self.labels)} labels: expected one for each state")
+
+    def read(self, observations: Any, weights: Any = None) -> Data:
+        """Checked data: one sequence is one observation."""
+        return sequences(observations).read(weights)
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        return self.example(), self.example()
 
     @property
     def known_as(self) -> tuple[int, ...]:

@@ -18,10 +18,9 @@ import jax
 import numpy as np
 
 from latentem.ascent.mstep import resolve
-from latentem.data import door
-from latentem.forms.choose import prepare
+from latentem.data import Data
+from latentem.forms.choose import Wishes, as_declared, choose
 from latentem.model.checks import check_declaration, declare
-from latentem.model.latents import Chain
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part
@@ -90,13 +89,13 @@ def build_case(model: Any, data: Any, key: Any, weights: Any = None) -> tuple[Ca
     Call it, and the parts, inside `jax.enable_x64(True)`.
     """
     declared, observations = declare(model, data)
-    if isinstance(declared.latent, Chain):
+    if as_declared(declared).unit != "row":
         raise TypeError(f"lem.check: {declared.name} is a chain, and these checks are of independent observations")
-    read = door.read(observations, weights)
+    read = declared.latent.read(observations, weights)
     check_declaration(declared, read.observations)
     stride = -(-read.n // ROWS)
     host = jax.tree.map(lambda a: np.asarray(a)[::stride], read.observations)
-    problem = prepare(declared, door.Data(host, np.array(read.weights[::stride])), "float64", False)
+    problem = choose(declared, Data(host, np.array(read.weights[::stride])), Wishes(compress=False))
     form, prepared = problem.form, problem.prepared
     starts, initial = draw_starts(problem, key)
     point = generic_point(form, jax.tree.map(lambda a: a[0], starts), prepared)
