@@ -101,7 +101,8 @@ def climb(
     if not np.any(np.isfinite(run.objectives)):
         if run.interrupted:
             return nothing
-        return replace(nothing, no_start=why_no_start(form, first_of(starts), prepared))
+        why = why_no_start(form, first_of(starts), prepared)
+        return replace(nothing, status=Status.non_finite, no_start=why)
     try:
         return _settled(run, form, prepared, options, affordable)
     except KeyboardInterrupt:
