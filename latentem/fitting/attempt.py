@@ -15,7 +15,7 @@ from latentem.data import Data
 from latentem.fitting.climb import Options, climb
 from latentem.fitting.outcome import Outcome
 from latentem.fitting.progress import Progress
-from latentem.forms.anchors.search import final_error
+from latentem.forms.anchors.coordinates import final_error
 from latentem.forms.choose import Problem, Wishes, choose
 from latentem.inference.accuracy import Accuracy, Quadrature, accuracy, quadrature_error
 from latentem.model import Model

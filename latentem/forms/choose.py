@@ -11,8 +11,9 @@ import numpy as np
 
 from latentem.data import Data, door
 from latentem.data.duplicates import collapse
+from latentem.forms.anchors.compression import Compression, latent_nodes
 from latentem.forms.anchors.form import compressed_form
-from latentem.forms.anchors.search import Compression, compress, latent_nodes
+from latentem.forms.anchors.search import compress
 from latentem.forms.base import Form, Prepared
 from latentem.forms.chain.form import ChainForm
 from latentem.forms.hard import formula as formula_form
