@@ -113,7 +113,10 @@ def climb(
 def _settled(run: Run, form: Form, prepared: Prepared, options: Options, affordable: bool) -> Outcome:
     """The start that is chosen, polished."""
     best, reason, notes = optima.choose(
-        run.objectives, lambda s: optima.spurious(form, prepared, run.params(s)), options.exclude_degenerate
+        run.objectives,
+        np.asarray(run.state.outcome),
+        lambda s: optima.spurious(form, prepared, run.params(s)),
+        options.exclude_degenerate,
     )
     outcome = replace(_of(run, best), notes=notes)
     wanted = outcome.status is Status.converged or (
