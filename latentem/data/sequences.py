@@ -98,8 +98,8 @@ class Sequences:
 
     def take(self, index: np.ndarray) -> Sequences:
         """The sequences at these places, in this order."""
-        ends = np.cumsum(self.lengths)
-        places = np.concatenate([np.arange(ends[i] - self.lengths[i], ends[i]) for i in index])
+        begins, lengths = self.starts.tolist(), self.lengths.tolist()
+        places = np.concatenate([np.arange(begins[i], begins[i] + lengths[i]) for i in index])
         return Sequences(
             jax.tree.map(lambda a: np.asarray(a)[places], self.steps),
             self.lengths[index],

@@ -12,7 +12,7 @@ from shapes import SHAPES, Shape, fitted
 
 import latentem as lem
 from latentem.ascent import polish
-from latentem.fitting import batch, climb, remedies
+from latentem.fitting import attempt, batch, climb
 
 FINITE, GRID = SHAPES[0], next(shape for shape in SHAPES if shape.name == "grid")
 
@@ -94,7 +94,7 @@ def test_while_the_last_value_is_computed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_while_a_remedy_looks_at_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = interrupted_at(monkeypatch, remedies, "final_error")
+    calls = interrupted_at(monkeypatch, attempt, "final_error")
     x = np.tile(GRID.data, (40, 1)) + 0.25 * np.arange(40 * len(GRID.data))[:, None] % 1.0
     found = lem.fit(GRID.model(), x, initial=GRID.start, compress=True)
     assert found.status is lem.Status.interrupted and len(calls) == 2
