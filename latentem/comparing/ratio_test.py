@@ -109,7 +109,7 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
         best = refit(form, jax.tree.map(jnp.asarray, large.params), prepared, "rows").log_likelihood
         for k in jax.random.split(start_key, starts):
             own = _starts(form, jax.random.split(k, replicates), prepared)
-            again = refit(form, own, prepared, "rows").log_likelihood
+            again = refit(form, own, prepared, "rows", own_starts=True).log_likelihood
             best = jnp.fmax(best, again)
         ratios = np.asarray(2 * (best - null.log_likelihood))
     ratios = np.maximum(ratios[np.isfinite(ratios)], 0.0)
