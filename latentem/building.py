@@ -9,6 +9,7 @@
 - `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
   `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
 - `Operator`, `operator` and its kinds; `pairs`, `colours`, `neighbour_sum`: linear operators; neighbours on a lattice.
+- `as_key`: what a user passed as `key`, a seed or a key of `jax.random`, as a key.
 
 >>> from latentem import building
 >>> round(float(building.chi_squared_tail(3.841, 1)), 3)
@@ -27,35 +28,37 @@ from latentem.forms.products import ProductsForm, products
 from latentem.inference.intervals import chi_squared_tail
 from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
 from latentem.numerics.compiled import jit, seldom
+from latentem.numerics.keys import as_key
 from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
 from latentem.numerics.newton import newton_ascent
 from latentem.numerics.operators import Callables, Dense, Diagonal, Matrix, Operator, operator
 
 __all__ = [
     "sparse_counts",
-    "shares",
     "read_image",
-    "products",
-    "pairs",
-    "operator",
-    "neighbour_sum",
-    "log_factorials",
-    "given",
-    "every_second",
-    "colours",
-    "ProductsForm",
-    "Operator",
-    "Measured",
-    "Matrix",
-    "Links",
-    "LatticeForm",
-    "HostForm",
-    "Diagonal",
-    "Dense",
-    "CutForm",
-    "CountsForm",
     "CandidatesForm",
+    "Links",
+    "given",
+    "shares",
+    "CountsForm",
+    "Measured",
+    "log_factorials",
+    "CutForm",
+    "HostForm",
+    "LatticeForm",
+    "ProductsForm",
+    "products",
+    "colours",
+    "every_second",
+    "neighbour_sum",
+    "pairs",
     "Callables",
+    "Dense",
+    "Diagonal",
+    "Matrix",
+    "Operator",
+    "operator",
+    "as_key",
     "chi_squared_tail",
     "chunk_rows",
     "chunked_map",

@@ -15,6 +15,7 @@ from latentem.data.door import Data
 from latentem.fitting.climb import Snapshot
 from latentem.fitting.progress import Progress
 from latentem.forms.host import HostForm
+from latentem.numerics.keys import as_key
 from latentem.results.fit import Fit
 
 #: What `lem.fit` takes, and these models do not: option -> what it is when nobody asked for it.
@@ -63,7 +64,7 @@ def fit_on_host(
     chosen = _method(method, form, name)
     limit = max_iterations if form.ascends else passes
     begin = [form.theta(initial)] if initial is not None else []
-    rng = np.random.default_rng(0 if key is None else np.asarray(jax.random.key_data(key)).ravel())
+    rng = np.random.default_rng(0 if key is None else np.asarray(jax.random.key_data(as_key(key))).ravel())
     ends: list[HostEnd] = []
     with Progress(progress).of(declared.name) as line:
 

@@ -9,28 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latentem.data.sequences import Sequences, sequences
+from latentem.data.sequences import Sequences
 from latentem.model.base import Model
-from latentem.model.latents import Chain, Continuous
+from latentem.model.latents import Continuous
 from latentem.numerics.compiled import jit
-
-
-def declare(model: Any, data: Any) -> tuple[Model, Any]:
-    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as
-    a dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
-
-    Raises:
-        TypeError: `model` is neither a Model nor a ready model.
-    """
-    if hasattr(model, "on_host"):
-        raise TypeError(
-            f"{type(model).__name__} climbs on the host, as a whole: lem.fit(model, data) takes it, this not"
-        )
-    if not hasattr(model, "declare"):
-        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
-    declared, observations = model.declare(data)
-    declared = declared if isinstance(declared, Model) else declared.model()
-    return declared, sequences(observations) if isinstance(declared.latent, Chain) else observations
 
 
 def check_declaration(model: Model, observations: Any) -> None:
@@ -44,10 +26,8 @@ def check_declaration(model: Model, observations: Any) -> None:
 def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...]) -> None:
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
     x = jax.tree.unflatten(structure, leaves)
-    z = model.latent.example()
+    values = [jax.ShapeDtypeStruct(z.shape, z.dtype) for z in model.latent.arguments()]
     params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
-    value = jax.ShapeDtypeStruct(z.shape, z.dtype)
-    values = (value, value) if isinstance(model.latent, Chain) else (value,)
     try:
         out = jax.eval_shape(model.complete_log_likelihood, params, x, *values)
     except Exception as error:
@@ -70,7 +50,7 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
 
 
 def _arguments(model: Model) -> str:
-    return "params, x, z, previous" if isinstance(model.latent, Chain) else "params, x, z"
+    return ", ".join(("params", "x", *("z", "previous")[: len(model.latent.arguments())]))
 
 
 def check_quadratic(model: Model, params: Any, rows: Any) -> None:

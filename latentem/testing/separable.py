@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.forms import Prepared, SeparableForm
+from latentem.forms import Form, Prepared, RowForm, SeparableForm
 from latentem.forms.separable import log_products
 from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
@@ -38,10 +39,45 @@ def _joints(
     )
 
 
+@seldom
+def _log_probs(form: Form, params: Any, prepared: Prepared) -> Float[Array, " N"]:
+    return form.log_prob(params, prepared)
+
+
+def _same_log_prob(case: Case, declared: Form, name: str, of: str) -> Part:
+    """Whether a form and the declaration have the same log p(x), at a point and at every start."""
+    form, unit, worst = case.form, case.form.unit, 0.0
+    plain = declared.of_new(case.data, "float64")
+    for params in (case.point, *case.each_start()):
+        fast, slow = (
+            np.asarray(_log_probs(form, params, case.prepared)),
+            np.asarray(_log_probs(declared, params, plain)),
+        )
+        with np.errstate(invalid="ignore"):
+            gap = np.where(fast == slow, 0.0, np.abs(fast - slow) / (1.0 + np.abs(slow)))
+        gap = np.nan_to_num(gap, nan=np.inf)
+        n = int(np.argmax(gap))
+        if gap[n] > TOLERANCE:
+            told = f"log p(x) of {unit} {n} is {fast[n]:.9g} by its {of} and {slow[n]:.9g} as declared"
+            return Part(name, False, f"{told}: correct one of them")
+        worst = max(worst, float(gap[n]))
+    return Part(name, True, f"its {of} and the declaration agree on log p(x) to {worst:.1e}")
+
+
+def factors_part(case: Case) -> Part | None:
+    """Whether the factors of a chain say of every sequence what its declared step says."""
+    if case.model.factored is None:
+        return None
+    declared = case.form.of_model(replace(case.model, factored=None))
+    return _same_log_prob(case, declared, "factors", "factors")
+
+
 def separable_part(case: Case) -> Part | None:
     """Whether features . natural is the declared log p(x, z) at every row and latent value."""
     if not isinstance(case.form, SeparableForm):
         return None
+    if case.form.separable.e_step is not None:
+        return _same_log_prob(case, RowForm(case.model), NAME, "E-step")
     worst = 0.0
     for params in (case.point, *case.each_start()):
         fast, declared, terms = (np.asarray(a) for a in _joints(case.form, params, case.prepared))

@@ -12,10 +12,8 @@ import numpy as np
 from latentem.forms.anchors import basis as finding
 from latentem.forms.anchors.basis import Basis, NoGap, Refused
 from latentem.forms.anchors.compression import Compression, count_rows, latent_nodes
-from latentem.forms.anchors.coordinates import HARD, Coordinates, UnseenMask, coordinates_of_all, final_error
+from latentem.forms.anchors.coordinates import HARD, Coordinates, UnseenMask, coordinates_of_all
 from latentem.model import Model
-
-__all__ = ["Compression", "Density", "Search", "compress", "final_error", "latent_nodes", "one_round"]
 
 #: Rows of the first sample; it grows when the rank comes close to it.
 SAMPLE = 384

@@ -99,7 +99,7 @@ class IRT(Statistics, Verbs):
     nodes: int | None = None
     bounds: tuple[float, float] = (-6.0, 6.0)
     quadrature: str = "grid"
-    seen: Seen | None = field(default=None, repr=False)
+    seen: Seen = field(default=None, repr=False)  # pyright: ignore[reportAssignmentType]  # None before any data
     _key: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +153,10 @@ class IRT(Statistics, Verbs):
         if self.seen is None:
             refuse_too_few_items(model, rows)
         return model, rows
+
+    def stated(self) -> lem.Model:
+        """The model of data that have been seen, as a `Model`."""
+        return _model(self)
 
     @property
     def _columns(self) -> tuple[str, ...]:

@@ -71,6 +71,18 @@ class Mixture(Family):
                 raise ValueError(f"Mixture: no parameter {name!r} to share or fix: expected one of {known}")
         return declared, x
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        return self.family.columns
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        return self.family.levels_of(column)
+
+    def read(self, x: Any) -> tuple[Mixture, Any]:
+        """The mixture and its observations, for new data: any number of rows."""
+        family, x = self.family.read(x)
+        return replace(self, family=family), x
+
     def constraints(self) -> Params:
         components = map_named(
             lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),
@@ -193,6 +205,10 @@ class Mixture(Family):
         `label` (N,) says which, -1 where it does not."""
         return starts.initial(self, key, x, weights, label)
 
+    def alone(self, x: Any, weights: Float[Array, " N"]) -> Params:
+        """The start of a mixture of one, where the draws of a start make no difference: no key is needed."""
+        return self.initial(jax.random.key(0), x, weights)
+
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         return self.initial(jax.random.key(0), x, weights)
 
@@ -257,6 +273,7 @@ def _model(mixture: Mixture) -> lem.Model:
         m_step=m_step,
         separable=separable,
         initial=mixture.initial,
+        start=mixture.alone if mixture.components == 1 and not isinstance(mixture.family, Mixture) else None,
         sample=mixture.sample,
         name=mixture.name,
     )
