@@ -20,7 +20,7 @@ from latentem.forms.kalman.lanes import Rows
 from latentem.model.gaussian_chain import System
 
 #: Up to this many readings, updates are written out one after the other; more are a loop inside the loop over steps.
-WRITTEN_OUT = 6
+WRITTEN_OUT = 4
 LOG_TWO_PI = float(np.log(2 * np.pi))
 
 

@@ -249,6 +249,14 @@ class StateSpace(Chained):
     def _drawn(self, key: Array, observations: Any, weights: Any) -> Params:
         return self._begin(observations, weights, jax.random.normal(key, (self.readings, self.state), weights.dtype))
 
+    def _carried(self, mean: Array) -> Array:
+        """The part of the mean of the readings that states carry: that of a reading whose constant is given as 0."""
+        effect = self._parts.get("offset_effect")
+        if self.initial == "stationary" or "1" not in self.offsets or not isinstance(effect, Entries):
+            return jnp.zeros(())
+        held = effect.groups[:, self.offsets.index("1")] < 0
+        return jnp.mean(mean[np.flatnonzero(held)]) if held.any() else jnp.zeros(())
+
     def _begin(self, observations: Any, weights: Any, loadings: Array | None) -> Params:
         d, parts = self.state, self._parts
         mean, variance = spread_of(observations["y"], weights)
@@ -262,7 +270,7 @@ class StateSpace(Chained):
             "observation": draws,
             "noise": jnp.diag(0.5 * variance),
             "input_effect": jnp.zeros((d, len(self.inputs))),
-            "offset_effect": _constant(mean, self.offsets),
+            "offset_effect": _constant(mean - self._carried(mean), self.offsets),
             "initial_mean": centre,
             "initial_covariance": jnp.eye(d) * (1.0 if free_loadings else scale),
         }
