@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.constraints.entries import Diagonal, Entries
+from latentem.constraints.entrywise import Diagonal, Entries
 from latentem.data import Data
 from latentem.data.sequences import Sequences
 from latentem.forms.kalman.form import KalmanForm

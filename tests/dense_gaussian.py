@@ -69,7 +69,8 @@ def sums(found: Dense, y: np.ndarray, u: np.ndarray, v: np.ndarray) -> dict[str,
     """Expected sums of one sequence: what an E-step leaves, with independent noise."""
     z = found.mean
     square = np.einsum("tdte->tde", found.covariance) + z[:, :, None] * z[:, None]
-    pair = np.stack([found.covariance[t + 1, :, t] + np.outer(z[t + 1], z[t]) for t in range(len(y) - 1)] or [square[0] * 0])
+    pairs = [found.covariance[t + 1, :, t] + np.outer(z[t + 1], z[t]) for t in range(len(y) - 1)]
+    pair = np.stack(pairs or [0.0 * square[0]])
     there = ~np.isnan(y)
     seen = np.concatenate([z, v], axis=1)
     both = seen[:, :, None] * seen[:, None]

@@ -18,7 +18,7 @@ representable step), `contains`, `boundary` and `log_det_jacobian`; you get `bat
 from latentem.constraints.base import Constraint
 from latentem.constraints.constants import fixed
 from latentem.constraints.elementwise import interval, positive, real, unit
-from latentem.constraints.entries import Diagonal, Entries, diagonal, entries
+from latentem.constraints.entrywise import Diagonal, Entries, diagonal, entries
 from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.patterns import pattern
 from latentem.constraints.repeats import repeated

@@ -17,6 +17,7 @@ from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.modal import Modal
 from latentem.models.statespace import AR, DynamicFactor, LocalLevel, LocalTrend, StateSpace, Structural
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LocalLevel",
     "LocalTrend",
     "Mixture",
+    "Modal",
     "StateSpace",
     "Structural",
     "logit_normal",

@@ -1,4 +1,4 @@
-"""The recursions are exact: against one dense joint normal distribution, for holes, ragged lengths, covariates, starts."""
+"""The recursions are exact: as one joint normal distribution has it, for holes, ragged lengths, covariates, starts."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ _expect_filled = jit(lambda form, params, prepared: form.statistics(params, prep
 _maximize = jit(lambda form, found, params, prepared: form.maximize(found, params, prepared), static_argnums=0)
 _objective = jit(objective, static_argnums=0)
 _slope = jit(
-    lambda form, space, found, params, prepared: jax.grad(
-        lambda u: form.q(space.constrain(u), found, prepared)
-    )(space.unconstrain(params)),
+    lambda form, space, found, params, prepared: jax.grad(lambda u: form.q(space.constrain(u), found, prepared))(
+        space.unconstrain(params)
+    ),
     static_argnums=(0, 1),
 )

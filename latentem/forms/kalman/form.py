@@ -69,7 +69,7 @@ class KalmanForm(Form):
 
     def cost(self, prepared: Prepared) -> int:
         assert isinstance(self.model.latent, GaussianChain)
-        return prepared.rows.begins.size * self.model.latent.dim ** 2
+        return prepared.rows.begins.size * self.model.latent.dim**2
 
     cells = cost
 

@@ -42,7 +42,7 @@ KEPT = 4_000_000
 
 
 def lanes_for(total: int) -> int:
-    """How many lanes `total` steps are cut into: as many as make a step of all lanes cost about what starting it does."""
+    """How many lanes `total` steps are cut into: so that a step of all lanes costs about what starting it does."""
     return 1 if total < 48 else int(np.clip(8 * round(np.sqrt(total) / 16), 4, 1024))
 
 
@@ -76,7 +76,8 @@ def lay_out(sequences: Sequences, dim: int, before: bool, dtype: str) -> tuple[R
     sets, pattern = np.unique(there, axis=0, return_inverse=True)
 
     def cut(a: np.ndarray, of: Any) -> np.ndarray:
-        return np.ascontiguousarray(np.moveaxis(a.reshape(lanes, stretches, steps // stretches, *a.shape[1:]), 0, -1), of)
+        apart = a.reshape(lanes, stretches, steps // stretches, *a.shape[1:])
+        return np.ascontiguousarray(np.moveaxis(apart, 0, -1), of)
 
     rows = Rows(
         cut(np.where(there, y, 0.0), dtype),

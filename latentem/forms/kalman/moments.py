@@ -72,7 +72,8 @@ def moments(rows: Rows, smoothed: Smoothed, weights: Float[Array, " N"], sets: A
         jnp.einsum("lb,ldeb->de", begins, square),
     )
     uz = jnp.einsum("lb,lkb,ldb->kd", moves, rows.into, z)
-    xx = _blocks(jnp.einsum("lb,ldeb->de", moves, square), uz, jnp.einsum("lb,lkb,lhb->kh", comes, rows.here, rows.here))
+    uu = jnp.einsum("lb,lkb,lhb->kh", comes, rows.here, rows.here)
+    xx = _blocks(jnp.einsum("lb,ldeb->de", moves, square), uz, uu)
     pair = jnp.einsum("lb,ldeb->de", moves, smoothed.pair)
     move = Regression(
         jnp.sum(comes),
@@ -101,9 +102,9 @@ def _one_by_one(rows: Rows, z: Array, square: Array, w: Array) -> Regression:
             jnp.einsum("lpb,lvb,ldb->pvd", there, rows.at, z),
             jnp.einsum("lpb,lvb,lhb->pvh", there, rows.at, rows.at),
         ),
-        jnp.concatenate(
-            [jnp.einsum("lpb,ldb->pd", read, z), jnp.einsum("lpb,lvb->pv", read, rows.at)], axis=1
-        )[:, None],
+        jnp.concatenate([jnp.einsum("lpb,ldb->pd", read, z), jnp.einsum("lpb,lvb->pv", read, rows.at)], axis=1)[
+            :, None
+        ],
         jnp.sum(read * rows.y, axis=(0, 2))[:, None, None],
     )
 

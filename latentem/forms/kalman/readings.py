@@ -180,4 +180,3 @@ def downdate(
         return (r, n - both - jnp.swapaxes(both, 0, 1) + outer(c, c * (along(gain, felt) + precision))), None
 
     return each(one, (r, n), (readings, gains), reverse=True)[0]
-

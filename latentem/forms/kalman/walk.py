@@ -2,8 +2,8 @@
 
 Each lane is gone through once from an unknown state, which says how it depends on that state (`Reach`); then states
 at the ends of lanes follow one after the other, forwards and backwards; then all lanes run again from the right state.
-Sources: Lainiotis (1976), partitioned filtering; Särkkä and García-Fernández (2021) for the products; de Jong (1989) and
-(1991) for the smoother and for starts along unknown directions.
+Sources: Lainiotis (1976), partitioned filtering; Särkkä and García-Fernández (2021) for the products; de Jong (1989)
+and (1991) for the smoother and for starts along unknown directions.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Walk:
     # --- filter
 
     def filter(self, begun: Begun, keep: Callable[[State, State, Told, Rows], Any]) -> tuple[Told, Any, State]:
-        """(sums over every lane, what `keep(predicted, filtered, told, x)` keeps of every step, states at stretches)."""
+        """(sums over every lane, what `keep(predicted, filtered, told, x)` keeps of steps, states before stretches)."""
         (_, c, b), dtype = self.begun.mean.shape, self.rows.y.dtype
 
         def step(carry: tuple[State, Told], x: Rows) -> Any:

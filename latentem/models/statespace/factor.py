@@ -36,7 +36,5 @@ class DynamicFactor(Verbs):
         if p <= self.factors:
             raise ValueError(f"{p} columns for {self.factors} factors: expected more columns than factors")
         loadings = np.where(np.tri(p, self.factors, dtype=bool), np.nan, 0.0)
-        model = StateSpace(
-            self.factors, process="identity", observation=loadings, offsets=("1",), prior=self.prior
-        )
+        model = StateSpace(self.factors, process="identity", observation=loadings, offsets=("1",), prior=self.prior)
         return model.declare(series)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ STARTS = ("stationary", "diffuse", "constant", "free")
 
 @dataclass(frozen=True)
 class StateSpace(Chained):
-    """z_t = transition z_(t-1) + input_effect u_t + N(0, process), y_t = observation z_t + offset_effect v_t + N(0, noise).
+    """States z_t = transition z_(t-1) + input_effect u_t + N(0, process), readings y_t = observation z_t +
+    offset_effect v_t + N(0, noise).
 
     Args:
         state: dimension d of z.
@@ -280,7 +281,8 @@ class StateSpace(Chained):
 def _initial(given: Any) -> Any:
     if isinstance(given, str):
         if given not in STARTS:
-            raise ValueError(f"initial={given!r}: expected one of {', '.join(map(repr, STARTS))}, or (mean, covariance)")
+            words = ", ".join(map(repr, STARTS))
+            raise ValueError(f"initial={given!r}: expected one of {words}, or (mean, covariance)")
         return ("free", "free") if given == "free" else given
     if isinstance(given, Mapping):
         if set(given) != {"mean", "covariance"}:

@@ -173,8 +173,12 @@ class Structural(Chained):
         unknown = np.eye(d)
         if self.cycle:
             i, cycle = own["cycle"].start, params["cycle"]
-            turn = jnp.array([[jnp.cos(cycle["frequency"]), jnp.sin(cycle["frequency"])],
-                              [-jnp.sin(cycle["frequency"]), jnp.cos(cycle["frequency"])]])
+            turn = jnp.array(
+                [
+                    [jnp.cos(cycle["frequency"]), jnp.sin(cycle["frequency"])],
+                    [-jnp.sin(cycle["frequency"]), jnp.cos(cycle["frequency"])],
+                ]
+            )
             transition = transition.at[i : i + 2, i : i + 2].set(cycle["damping"] * turn)
             both = np.arange(i, i + 2)
             process = process.at[both, both].set(cycle["variance"])
@@ -232,8 +236,8 @@ class Structural(Chained):
     # --- verb
 
     def decompose(self, fit: Any, x: Any = None) -> dict[str, tuple[Any, Any]]:
-        """{part: (smoothed value (T,), its standard deviation (T,))}: "level", "trend" (the slope), "seasonal", "cycle",
-        "regression" and "noise", which add up to the readings where one is there (the slope aside)."""
+        """{part: (smoothed value (T,), its standard deviation (T,))}: "level", "trend" (the slope), "seasonal",
+        "cycle", "regression" and "noise", which add up to the readings where one is there (the slope aside)."""
         data, system = fit._read(x), matrices(fit.model, fit.params)
         paths, split = smoothed(fit.model, fit.params, data), data.observations.split
         found: dict[str, tuple[Any, Any]] = {}

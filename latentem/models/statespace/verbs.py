@@ -77,8 +77,8 @@ class Verbs:
         return every[0] if data.observations.single else every
 
     def impute(self, fit: Any, m: int | None = None, key: Any = None, x: Any = None) -> Any:
-        """The readings with missing ones filled in, (T, p): by their expectation given all others, or `m` times by draws
-        at the estimates, (m, T, p)."""
+        """The readings with missing ones filled in, (T, p): by their expectation given all others, or `m` times by
+        draws at the estimates, (m, T, p)."""
         data, system = fit._read(x), kalman.matrices(fit.model, fit.params)
         steps = data.observations.steps
         if m is None:
@@ -100,7 +100,9 @@ class Verbs:
         """
         data = fit._read(x)
         found = self._paths(fit, key, draws, data)
-        return found if data.observations.single else [np.stack(a) for a in zip(*map(data.observations.split, found))]
+        if data.observations.single:
+            return found
+        return [np.stack(a) for a in zip(*map(data.observations.split, found), strict=True)]
 
     def _paths(self, fit: Any, key: Any, draws: int, data: Any) -> np.ndarray:
         if not isinstance(draws, int) or draws < 1:
@@ -148,7 +150,8 @@ class Verbs:
         f = c @ covariance @ c.T + _noise(system)[np.ix_(there, there)]
         surprise = y[there] - c @ mean - system.offset[there] @ v[0]
         gain = np.linalg.solve(f, c @ covariance).T
-        log_prob = -0.5 * (len(f) * np.log(2 * np.pi) + np.linalg.slogdet(f)[1] + surprise @ np.linalg.solve(f, surprise))
+        off = surprise @ np.linalg.solve(f, surprise)
+        log_prob = -0.5 * (len(f) * np.log(2 * np.pi) + np.linalg.slogdet(f)[1] + off)
         left = np.eye(len(mean)) - gain @ c
         noise = gain @ _noise(system)[np.ix_(there, there)] @ gain.T
         return (mean + gain @ surprise, left @ covariance @ left.T + noise), float(log_prob)
@@ -182,8 +185,8 @@ class Verbs:
             return statistic, np.asarray(jax.scipy.special.gammaincc(lags / 2, statistic / 2))
 
     def impulse_responses(self, fit: Any, horizon: int) -> np.ndarray:
-        """Readings 0, ..., `horizon` steps after a shock of one standard deviation, (horizon + 1, p, d): column j is the
-        j-th column of the Cholesky factor of the process noise."""
+        """Readings 0, ..., `horizon` steps after a shock of one standard deviation, (horizon + 1, p, d): column j is
+        the j-th column of the Cholesky factor of the process noise."""
         if not isinstance(horizon, int) or horizon < 0:
             raise ValueError(f"impulse_responses({horizon!r}): expected a number of steps of at least 0")
         system = kalman.matrices(fit.model, fit.params)
