@@ -16,6 +16,7 @@ from latentem.forms.anchors.search import Compression, compress, latent_nodes
 from latentem.forms.base import Form, Prepared
 from latentem.forms.chain.form import ChainForm
 from latentem.forms.hard import formula as formula_form
+from latentem.forms.kalman.declared import StepForm
 from latentem.forms.kalman.form import KalmanForm
 from latentem.forms.rows import RowForm
 from latentem.model import Model
@@ -96,7 +97,7 @@ def chain(model: Model, data: Data, wishes: Wishes) -> Problem | None:
 
 def kalman(model: Model, data: Data, wishes: Wishes) -> Problem | None:
     """Filter and smoother, where the latent is a Gaussian chain."""
-    form = KalmanForm.of(model, data.observations)
+    form = KalmanForm.of(model, data.observations) or StepForm.of(model, data.observations)
     if form is None:
         return None
     if wishes.compress is True:
@@ -163,7 +164,8 @@ def as_declared(model: Model, observations: Any = None) -> Form:
 
 def of_chain(model: Model, observations: Any = None) -> Form | None:
     """The form of a latent that is a chain; None where it is none."""
-    return ChainForm.of(model, observations) or KalmanForm.of(model, observations)
+    rows = observations
+    return ChainForm.of(model, rows) or KalmanForm.of(model, rows) or StepForm.of(model, rows)
 
 
 def _on_rows(model: Model, data: Data, found: Compression, wishes: Wishes) -> Problem:

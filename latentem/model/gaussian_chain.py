@@ -73,18 +73,26 @@ class LinearGaussian:
 class GaussianChain(Latent):
     """A Gaussian Markov chain of vectors along each sequence of observations: state space models.
 
+    Either the matrices are given, or the model declares one step: its complete-data log-likelihood is then `(params, x,
+    z, previous) -> log p(z | previous) + log p(x | z)` and has to be quadratic in z and previous, each (dim,).
+
     Args:
         dim: dimension of the state.
         factors: the matrices, `lem.LinearGaussian(...)`.
+        first: in their place, the first step of a sequence, `(params, x, z) -> log p(z) + log p(x | z)`; it has to have
+            a maximum in z. Steps are what the data are, and what is missing in them is the declaration's to leave out.
     """
 
     dim: int
-    factors: LinearGaussian
+    factors: LinearGaussian | None = None
+    first: Callable[[Any, Any, Any], Array] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dim, int) or self.dim < 1:
             raise ValueError(f"GaussianChain({self.dim!r}): expected a dimension >= 1")
-        if not isinstance(self.factors, LinearGaussian):
+        if (self.factors is None) == (self.first is None):
+            raise TypeError("GaussianChain: expected factors=, the matrices, or first=, a function (params, x, z)")
+        if self.factors is not None and not isinstance(self.factors, LinearGaussian):
             raise TypeError(f"GaussianChain(factors={self.factors!r}): expected lem.LinearGaussian(system, ...)")
 
     def read(self, observations: Any, weights: Any = None) -> Data:
@@ -95,6 +103,10 @@ class GaussianChain(Latent):
             ValueError: a reading that is never there, a sequence without any, covariates that are missing.
         """
         series = sequences(observations)
+        if self.factors is None:
+            checked = door.read(series.steps)
+            own = replace(series, steps=checked.observations)
+            return Data(own, door.read(series.lengths, weights).weights, series.lengths)
         steps = series.steps if isinstance(series.steps, dict) else {"y": np.asarray(series.steps)}
         steps = {name: np.asarray(a, np.float64) for name, a in steps.items()}
         steps["y"] = steps["y"].reshape(series.total, -1)

@@ -10,7 +10,7 @@ What flows out: `KalmanForm`, whose E-step leaves `Moments`, sums of expected pr
 - `walk`: filter and smoother over the lanes.
 - `start`: stationary and unknown first states.
 - `moments`: what an M-step sees; the expected log density.
-- `form`: what drivers ask for.
+- `form`: what drivers ask for. `declared`: the same where a model declares its step instead of matrices.
 
 To add a model: a function `params -> System` in `LinearGaussian(...)`; the rest follows. To add another start or kind
 of noise: `start.opened`, `readings.independent`.

@@ -44,16 +44,17 @@ class KalmanForm(Form):
     @classmethod
     def of(cls, model: Model, sequences: Any = None) -> KalmanForm | None:
         """The form of this model; None where its latent is no Gaussian chain."""
-        return cls(model) if isinstance(model.latent, GaussianChain) else None
+        given = isinstance(model.latent, GaussianChain) and model.latent.factors is not None
+        return cls(model) if given else None
 
     @property
     def factors(self) -> LinearGaussian:
         """The matrices."""
-        assert isinstance(self.model.latent, GaussianChain)
+        assert isinstance(self.model.latent, GaussianChain) and self.model.latent.factors is not None
         return self.model.latent.factors
 
     def can(self, what: str) -> str | None:
-        return _CANNOT.get(what) and f"{self.model.name} is a chain{_CANNOT[what]}"
+        return CANNOT.get(what) and f"{self.model.name} is a chain{CANNOT[what]}"
 
     # --- the data
 
@@ -174,7 +175,7 @@ class KalmanForm(Form):
 
 
 #: What sequences do not have, and what to do instead.
-_CANNOT = {
+CANNOT = {
     "predict": " of continuous states: use smooth()",
     "posterior": ": use smooth()",
     "rows": ", whose steps are not independent: use its own verbs",
