@@ -46,7 +46,8 @@ RUNS = np.where(np.arange(N) // 4 % 2 == 0, RNG.poisson(1.0, N), RNG.poisson(8.0
 ABILITY = RNG.normal(size=(N, 1))
 ANSWERS = (RNG.random((N, 3)) < 1 / (1 + np.exp(-ABILITY - [0.5, 0.0, -0.5]))).astype(float)
 FACTORS = RNG.normal(size=(N, 1)) * [1.0, 0.8, -0.6] + 0.7 * RNG.normal(size=(N, 3))
-TESTLETS = (RNG.random((10 * N, 4)) < 1 / (1 + np.exp(-1.5 * RNG.normal(size=(10 * N, 1))))).astype(float)
+PERSONS = RNG.normal(size=(20 * N, 1)) * [1.5, 1.0, 1.2, 0.9] + [0.5, -0.5, 0.0, 0.8]
+TESTLETS = (RNG.random(PERSONS.shape) < 1 / (1 + np.exp(-PERSONS))).astype(float)
 
 POISSON = {"weight": lem.simplex(2), "rate": lem.positive(2)}
 POISSON_START = {"weight": [0.4, 0.6], "rate": [1.5, 6.0]}
@@ -119,7 +120,7 @@ def counts_model(latent: Any) -> lem.Model:
 
 SHAPES = (
     Shape("finite", lambda: counts_model(lem.Finite(2)), COUNTS, POISSON_START),
-    Shape("hard", lambda: counts_model(lem.Finite(2, hard=True)), COUNTS, POISSON_START),
+    Shape("hard", lambda: counts_model(lem.Finite(2, hard=True)), COUNTS + 1.0, POISSON_START),
     Shape("grid", rasch_on("grid", 9), ANSWERS, RASCH_START),
     Shape("hermite", rasch_on("hermite", 9), ANSWERS, RASCH_START),
     Shape("adaptive", rasch_on("adaptive", 5), ANSWERS, RASCH_START),

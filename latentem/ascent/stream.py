@@ -18,8 +18,8 @@ from latentem.ascent.mstep.step import m_step
 from latentem.data import Data, door
 from latentem.forms import Form, Prepared, SeparableForm
 from latentem.forms.anchors import basis as finding
+from latentem.forms.anchors.compression import Compression, latent_nodes
 from latentem.forms.anchors.form import compressed_form
-from latentem.forms.anchors.search import Compression, latent_nodes
 from latentem.forms.choose import Problem, Wishes, choose, choose_form
 from latentem.model import Model
 from latentem.numerics.compiled import jit

@@ -16,14 +16,18 @@ from latentem.ascent.iteration import evaluate
 from latentem.ascent.mstep import resolve
 from latentem.ascent.starts import starts_for
 from latentem.ascent.status import Status
+from latentem.fitting.attempt import Attempt, Task
 from latentem.fitting.climb import Options, Snapshot, first_of
+from latentem.fitting.digits import as_declared, verdict
+from latentem.fitting.edges import at_edges
 from latentem.fitting.online import fit_online, read_batches
 from latentem.fitting.outcome import Outcome
 from latentem.fitting.progress import Progress
-from latentem.fitting.remedies import Attempt, Task, proved, repaired
+from latentem.fitting.remedies import proved, repaired
 from latentem.forms.choose import Problem, Wishes, choose
 from latentem.model import Model
 from latentem.model.checks import check_declaration, check_quadratic, declare
+from latentem.model.strict import check_declared
 from latentem.numerics.compiled import make_room
 from latentem.results.fit import Fit
 
@@ -114,18 +118,27 @@ def fit(
     with jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
         problem = choose(declared, read, wishes)
         drawn = starts_for(problem, initial, key, starts, dtype)
+        resolve(m_step, problem.form)  # what is wrong with it is said before anything is compiled
         check_quadratic(declared, first_of(drawn), problem.distinct)
+        unused = check_declared(declared, first_of(drawn), problem.distinct)
         drawn, stopped = _annealed(annealing, problem, m_step, drawn)
         first = Attempt(Task(declared, read, wishes, options, drawn), problem, drawn)
         attempt = repaired(first.run(line, callback, stopped), line, callback)
         if attempt.no_start:
             raise ValueError(attempt.no_start)
+        declared = attempt.task.model
         problem, outcome = proved(attempt), attempt.reached
         known = outcome.values if problem.form == attempt.problem.form else None
         status, (log_likelihood, log_prior) = _valued(problem, replace(outcome, values=known))
+        digits, integral = (None, None) if status is Status.interrupted else (attempt.digits, attempt.integral)
+        if digits is not None and digits.complete and np.isfinite(digits.declared):
+            log_likelihood = digits.declared
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
-        if status is Status.converged and np.asarray(declared.space.locate(final)[1]).any():
+        edges, ran_off = (None, ()) if not status.ok else at_edges(problem, outcome.params, log_likelihood + log_prior)
+        on_edge = np.asarray(declared.space.locate(final)[1]).any() or edges is not None
+        if status is Status.converged and on_edge:
             status = Status.boundary
+        status, told = verdict(integral, status)
     return Fit(
         params=final,
         log_likelihood=log_likelihood,
@@ -142,7 +155,11 @@ def fit(
         name=declared.name,
         gradient=outcome.gradient,
         compression=problem.compression,
-        notes=(*outcome.notes, *_remarks(declared, outcome.params, observations)),
+        notes=(*outcome.notes, *told, *ran_off, *unused, *_remarks(declared, outcome.params, observations)),
+        accuracy=digits,
+        quadrature=integral,
+        by_formula=as_declared.__name__ not in attempt.tried,
+        edges=edges,
         model=declared,
         declaration=model,
         data=read,

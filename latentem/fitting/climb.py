@@ -101,7 +101,8 @@ def climb(
     if not np.any(np.isfinite(run.objectives)):
         if run.interrupted:
             return nothing
-        return replace(nothing, no_start=why_no_start(form, first_of(starts), prepared))
+        why = why_no_start(form, first_of(starts), prepared)
+        return replace(nothing, status=Status.non_finite, no_start=why)
     try:
         return _settled(run, form, prepared, options, affordable)
     except KeyboardInterrupt:
@@ -112,7 +113,10 @@ def climb(
 def _settled(run: Run, form: Form, prepared: Prepared, options: Options, affordable: bool) -> Outcome:
     """The start that is chosen, polished."""
     best, reason, notes = optima.choose(
-        run.objectives, lambda s: optima.spurious(form, prepared, run.params(s)), options.exclude_degenerate
+        run.objectives,
+        np.asarray(run.state.outcome),
+        lambda s: optima.spurious(form, prepared, run.params(s)),
+        options.exclude_degenerate,
     )
     outcome = replace(_of(run, best), notes=notes)
     wanted = outcome.status is Status.converged or (

@@ -113,7 +113,7 @@ def solve(
     dtype = jnp.result_type(float)
     weights = jnp.ones(n, dtype) if weights is None else jnp.asarray(weights, dtype)
     if weights.shape != (n,):
-        raise ValueError(f"weights of shape {weights.shape}: expected ({n},), one for each observation")
+        raise ValueError(f"weights have shape {weights.shape}: expected ({n},), one for each row of the observations")
     if iterations < 0:
         raise ValueError(f"iterations={iterations!r}: expected at least 0")
     if not _traced(initial):

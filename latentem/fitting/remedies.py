@@ -8,103 +8,20 @@ what has led here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
-import jax
 import numpy as np
 
 from latentem.ascent.iteration import evaluate
 from latentem.ascent.status import Status
-from latentem.data import Data
-from latentem.fitting.climb import Options, climb
-from latentem.fitting.outcome import Outcome
+from latentem.fitting.attempt import Attempt, on_rows
+from latentem.fitting.digits import as_declared, on_finer_nodes
 from latentem.fitting.progress import Progress
-from latentem.forms.anchors.search import final_error
-from latentem.forms.choose import Problem, Wishes, choose
-from latentem.model import Model
+from latentem.forms.choose import Problem, choose
 
 #: Anchors that predict log p at the final params worse than this, relative to its size, are chosen anew.
 REQUIRED_FINAL_ERROR = 1e-10
-
-
-class Task(NamedTuple):
-    """What all attempts of a fit have in common.
-
-    Args:
-        model, data: declared and checked.
-        wishes: what the fit asks of its form.
-        options: how it climbs.
-        starts: params with a leading axis, where the first attempt began.
-    """
-
-    model: Model
-    data: Data
-    wishes: Wishes
-    options: Options
-    starts: Any
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One climb of a fit: on what, from where, why, and where it ended.
-
-    Args:
-        task: what all attempts of the fit have in common.
-        problem: form and data.
-        starts: params it begins at, with a leading axis.
-        tried: remedies that led here.
-        before: where earlier attempts had come to.
-        note: what the Fit says about why it went on.
-        outcome: where it ended, earlier attempts included; None before it has run.
-    """
-
-    task: Task
-    problem: Problem
-    starts: Any
-    tried: tuple[str, ...] = ()
-    before: Outcome | None = None
-    note: str = ""
-    outcome: Outcome | None = None
-
-    @property
-    def reached(self) -> Outcome:
-        """Where it ended."""
-        assert self.outcome is not None
-        return self.outcome
-
-    @property
-    def no_start(self) -> str:
-        """Why the objective is finite at no start; empty where it is at one."""
-        return self.reached.no_start
-
-    @property
-    def failed(self) -> bool:
-        """Whether the objective was lost: finite at no start, or not on the way."""
-        return bool(self.no_start) or self.reached.status is Status.non_finite
-
-    @cached_property
-    def error(self) -> float:
-        """Largest relative error of log p on anchors at the params reached."""
-        return final_error(self.problem, self.reached.params)
-
-    def run(self, line: Progress, callback: Any, interrupted: bool = False) -> Attempt:
-        """The same, run. Where it cannot begin, what earlier attempts had reached stays."""
-        outcome = climb(self.problem, self.starts, self.task.options, line, callback, interrupted)
-        again = self.starts is self.task.starts
-        if self.before is not None and not len(outcome.trace) and not (again and outcome.no_start):
-            status = Status.non_finite if outcome.no_start else outcome.status
-            return replace(self, outcome=replace(self.before, status=status))
-        return replace(self, outcome=outcome.after(self.before, self.note))
-
-    def next(self, remedy: Callable[..., Any], problem: Problem, note: str, **changed: Any) -> Attempt:
-        """The attempt that a remedy makes of this one: from the params reached, or from the same starts."""
-        before = None if self.no_start else self.reached
-        if before is not None and "starts" not in changed:
-            changed["starts"] = jax.tree.map(lambda a: np.asarray(a)[None], before.params)
-        tried = (*self.tried, remedy.__name__)
-        return replace(self, problem=problem, tried=tried, before=before, note=note, outcome=None, **changed)
 
 
 def repaired(attempt: Attempt, line: Progress, callback: Any) -> Attempt:
@@ -124,7 +41,7 @@ def without_anchors(attempt: Attempt) -> Attempt | None:
     """On all rows, where log p overflows on anchors at the starts."""
     if not attempt.no_start or attempt.problem.compression.basis is None:
         return None
-    problem = _on_rows(attempt, closed=attempt.task.wishes.closed)
+    problem = on_rows(attempt, closed=attempt.task.wishes.closed)
     note = "log p was not finite on anchors at the start; the fit ran uncompressed"
     return attempt.next(without_anchors, problem, note)
 
@@ -147,7 +64,7 @@ def anchors_chosen_anew(attempt: Attempt) -> Attempt | None:
         return None
     reached = attempt.reached.params
     if attempt.failed or anchors_chosen_anew.__name__ in attempt.tried:
-        problem = _on_rows(attempt, reached)
+        problem = on_rows(attempt, reached)
     else:
         wishes = replace(attempt.task.wishes, compress="auto", centre=reached, seed=1, closed=False, provisional=False)
         problem = choose(attempt.task.model, attempt.task.data, wishes)
@@ -160,7 +77,13 @@ def anchors_chosen_anew(attempt: Attempt) -> Attempt | None:
 
 
 #: In order. The next attempt is that of the first which applies.
-REMEDIES: tuple[Callable[[Attempt], Attempt | None], ...] = (without_anchors, in_logarithms, anchors_chosen_anew)
+REMEDIES: tuple[Callable[[Attempt], Attempt | None], ...] = (
+    without_anchors,
+    in_logarithms,
+    anchors_chosen_anew,
+    as_declared,
+    on_finer_nodes,
+)
 
 
 def proved(attempt: Attempt) -> Problem:
@@ -170,13 +93,8 @@ def proved(attempt: Attempt) -> Problem:
     if found.basis is None:
         return attempt.problem
     if attempt.failed or attempt.error > REQUIRED_FINAL_ERROR:
-        return _on_rows(attempt, attempt.reached.params)
+        return on_rows(attempt, attempt.reached.params)
     if not found.provisional:
         return attempt.problem
     reason = "log p(x, z) separates, to full precision around the params reached"
     return replace(attempt.problem, compression=replace(found, verdict=True, reason=reason))
-
-
-def _on_rows(attempt: Attempt, centre: Any = None, closed: bool = False) -> Problem:
-    wishes = replace(attempt.task.wishes, compress=False, centre=centre, closed=closed, provisional=False)
-    return choose(attempt.task.model, attempt.task.data, wishes)

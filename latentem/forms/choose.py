@@ -11,8 +11,9 @@ import numpy as np
 
 from latentem.data import Data, door
 from latentem.data.duplicates import collapse
+from latentem.forms.anchors.compression import Compression, latent_nodes
 from latentem.forms.anchors.form import compressed_form
-from latentem.forms.anchors.search import Compression, compress, latent_nodes
+from latentem.forms.anchors.search import compress
 from latentem.forms.base import Form, Prepared
 from latentem.forms.chain.form import ChainForm
 from latentem.forms.hard import formula as formula_form
@@ -150,10 +151,11 @@ RULES: tuple[Rule, ...] = (chain, kalman, formula, anchors, rows)
 SMALL_ENOUGH = "small enough as it is"
 
 
-def choose_form(model: Model, data: Data, dtype: str = "float64") -> tuple[Form, Prepared]:
+def choose_form(model: Model, data: Data, dtype: str = "float64", by_formula: bool = True) -> tuple[Form, Prepared]:
     """The form that the model declares for these data, without a search for sufficiency: a chain's, its formula where
-    it has one that applies, else the declaration row by row; and the data as that form wants them."""
-    form = of_chain(model, data.observations) or _by_formula(model, data.observations) or RowForm(model)
+    it has one that applies (and may be used), else the declaration row by row; and the data as that form wants them."""
+    formula = _by_formula(model, data.observations) if by_formula else None
+    form = of_chain(model, data.observations) or formula or RowForm(model)
     return form, form.of_new(data, dtype)
 
 

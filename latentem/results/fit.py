@@ -18,6 +18,7 @@ from latentem.data.sequences import Sequences
 from latentem.forms import Form, Prepared
 from latentem.forms.anchors.search import Compression
 from latentem.forms.choose import Problem, as_declared, choose_form
+from latentem.inference.accuracy import Accuracy, Quadrature
 from latentem.inference.errors import errors, standard_errors
 from latentem.inference.estimate import Estimate
 from latentem.inference.influence import Influence, influence
@@ -50,6 +51,10 @@ class Fit:
         trace: objective of the best start, iteration by iteration, at the points it accepted; it falls by
             no more than the `slack` of its method, 0 by default.
         starts: objective reached by each start.
+        accuracy: the log-likelihood by the formula of the fit and as declared; None where they are one.
+        by_formula: False where the formula of the model lost digits and the fit went on row by row.
+        edges: (D,) raveled params that lie at an edge without being on it.
+        quadrature: how far finer nodes move the log-likelihood; None where nothing is integrated numerically.
     """
 
     params: Any
@@ -67,6 +72,10 @@ class Fit:
     name: str = "model"
     gradient: float | None = None
     compression: Compression | None = None
+    accuracy: Accuracy | None = None
+    quadrature: Quadrature | None = None
+    by_formula: bool = True
+    edges: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     model: Any = field(default=None, repr=False)
     declaration: Any = field(default=None, repr=False)
@@ -186,7 +195,7 @@ class Fit:
         distinct = Data(problem.distinct, np.asarray(problem.distinct_weights))
         on_anchors = problem.compression.basis is not None and self.dtype == "float64"
         anchored = (problem.form, problem.prepared) if on_anchors else None
-        return Estimate(self.model, self.data, self.params, distinct, anchored)
+        return Estimate(self.model, self.data, self.params, distinct, anchored, self.by_formula, self.edges)
 
     def _maximum(self, what: str) -> Estimate:
         status = self.status
@@ -357,6 +366,7 @@ class Fit:
             "iterations": self.iterations,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
+            **({} if self.quadrature is None else {"quadrature": self.quadrature.difference}),
         }
 
     def save(self, path: str | Path) -> Path:

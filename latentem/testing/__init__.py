@@ -24,6 +24,8 @@ from latentem.model.checks import check_declaration, declare
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part
+from latentem.testing.density import density_part
+from latentem.testing.lookups import indices_part, quadrature_part, unused_part
 from latentem.testing.objective import objective_part
 from latentem.testing.report import Part, Report
 from latentem.testing.score import score_part
@@ -37,7 +39,11 @@ __all__ = ["Part", "Report", "check"]
 ROWS = 1000
 
 PARTS: tuple[Callable[[Case], Part | None], ...] = (
+    indices_part,
+    unused_part,
     posterior_part,
+    density_part,
+    quadrature_part,
     score_part,
     objective_part,
     weights_part,
@@ -59,7 +65,12 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
         A `Report` with one part for each of these that applies:
 
         - initial values: drawn starts lie inside their constraints;
+        - indices: log p(x, z) looks up nothing that is out of range, for any row and latent value;
+        - unused: every param appears in log p(x, z);
         - posterior: log p(x, z) - log p(z | x) does not depend on z and is log p(x);
+        - density: p(x) sums or integrates to one, where x is counts, categories or one or two numbers; a sampler's
+          mean score is zero;
+        - quadrature: one node more, a wider grid and adaptive nodes move log p(x) by little;
         - score: Fisher's identity agrees with autodiff of the log-likelihood;
         - objective: it never falls in ten EM steps from three starts, by the closed M-step where there is one
           and by the derived one otherwise;

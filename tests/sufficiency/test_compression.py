@@ -17,7 +17,7 @@ from latentem.ascent import derivatives
 from latentem.data import read
 from latentem.data.duplicates import collapse
 from latentem.forms import GivenSeparableForm
-from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.compression import latent_nodes
 from latentem.forms.anchors.tabulate import table
 from latentem.forms.choose import Wishes, choose
 

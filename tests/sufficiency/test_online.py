@@ -13,7 +13,7 @@ from jax.scipy.stats import t as student
 import latentem as lem
 from latentem.ascent.stream import Stream, StreamState
 from latentem.data import Data
-from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.compression import latent_nodes
 from latentem.forms.anchors.tabulate import table
 
 WEIGHT = {"weight": lem.simplex(2)}
