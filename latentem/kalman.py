@@ -76,7 +76,8 @@ class Filtered(NamedTuple):
 def matrices(model: Model, params: Any) -> System:
     """The matrices at these params, NumPy arrays in float64."""
     with jax.enable_x64(True):
-        return System(*(np.asarray(a) for a in _system(model, _params(params))))
+        found: Any = [np.asarray(a) for a in _system(model, _params(params))]
+        return System(*found)
 
 
 def smoothed(model: Model, params: Any, data: Data) -> Paths:
@@ -257,7 +258,7 @@ def _settled(state: Any, gram: np.ndarray, integrated: bool) -> tuple[np.ndarray
     return centre, covariance + (more if integrated else np.where(known, 0.0, np.nan)[:, None, None])
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
+def _root(covariance: Any) -> np.ndarray:
     """A square root of a covariance matrix that may be singular."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0.0))

@@ -36,7 +36,7 @@ class System(NamedTuple):
     process: Float[Array, "d d"]
     observation: Float[Array, "p d"]
     offset: Float[Array, "p l"]
-    noise: Float[Array, p] | Float[Array, "p p"]
+    noise: Float[Array, " p"] | Float[Array, "p p"]
     mean: Float[Array, " d"]
     covariance: Float[Array, "d d"]
     directions: Float[Array, "d q"]

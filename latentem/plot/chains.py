@@ -35,7 +35,7 @@ def smoothed_readings(fit: Fit, *, horizon: int = 0, labels: tuple[str, str] = (
     around = np.einsum("pd,tde,pe->tp", system.observation, paths.covariance, system.observation)
     half = WIDTH * np.sqrt(np.maximum(around, 0.0))
     figure = look.new_figure(8.0, 1.4 + 1.8 * y.shape[1])
-    panels = np.atleast_1d(figure.subplots(y.shape[1], 1, sharex=True))
+    panels = figure.subplots(y.shape[1], 1, sharex=True, squeeze=False)[:, 0]
     steps = np.arange(len(y))
     ahead = fit.forecast(horizon) if horizon else None
     for k, axes in enumerate(panels):
@@ -66,7 +66,7 @@ def components(fit: Fit, *, labels: tuple[str, str] = ("step", "reading")) -> Fi
     y, _ = _one(fit)
     parts = fit.decompose()
     figure = look.new_figure(8.0, 1.0 + 1.5 * len(parts))
-    panels = np.atleast_1d(figure.subplots(len(parts), 1, sharex=True))
+    panels = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
     steps = np.arange(len(y))
     for k, (axes, (name, (value, spread))) in enumerate(zip(panels, parts.items(), strict=True)):
         colour = look.style(k)[0]

@@ -68,7 +68,11 @@ def test_verbs_agree_with_one_another(fit: lem.Fit) -> None:
     ("model", "data", "told"),
     [
         (lem.LocalLevel(), [1.0, np.inf, 2.0], "expected finite numbers"),
-        (lem.StateSpace(1), np.stack([NILE, NILE * np.nan], axis=1), "column 1 of the readings is missing in every step"),
+        (
+            lem.StateSpace(1),
+            np.stack([NILE, NILE * np.nan], axis=1),
+            "column 1 of the readings is missing in every step",
+        ),
         (lem.LocalLevel(), [[1.0]], "expected more than the 1 unknown states"),
         (lem.LocalLevel(), np.ones((5, 2)), "2 columns of readings: a structural model has one"),
         (lem.StateSpace(2, initial="diffuse"), [[1.0, 2.0], [3.0]], "sequence 1 has 1 readings, fewer than"),

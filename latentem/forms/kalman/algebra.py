@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 UNROLLED = 12
 
 
-def apply(matrix: Float[Array, "m d"], x: Float[Array, d * rest]) -> Float[Array, m * rest]:
+def apply(matrix: Float[Array, "m d"], x: Float[Array, "d ..."]) -> Float[Array, "m ..."]:
     """One matrix times a vector or matrix on every lane."""
     return (matrix @ x.reshape(x.shape[0], -1)).reshape(matrix.shape[0], *x.shape[1:])
 
@@ -34,7 +34,7 @@ def symmetric(a: Float[Array, "d d B"]) -> Float[Array, "d d B"]:
     return 0.5 * (a + transposed(a))
 
 
-def along(c: Float[Array, d * B], x: Float[Array, d * rest]) -> Float[Array, "*rest"]:
+def along(c: Float[Array, "d ..."], x: Float[Array, "d ..."]) -> Array:
     """c' x, where c is one vector for all lanes, or one for each."""
     if c.ndim == 1:
         return (c @ x.reshape(x.shape[0], -1)).reshape(x.shape[1:])

@@ -29,6 +29,7 @@ class Filtered(NamedTuple):
     walk: Walk
     begun: Begun
     states: State
+    before: State | None
     opened: Opened
 
 
@@ -90,11 +91,13 @@ class KalmanForm(Form):
         n = prepared.weights.shape[0]
         walk = Walk.of(self.factors.system(params), prepared.rows, prepared.context)
         begun = walk.joined()
+        # What going back needs of every step is kept where the data are one stretch, else computed again.
+        whole = prepared.rows.begins.shape[0] == 1
 
         def keep(before: State, after: State, told: Told, x: Rows) -> Any:
-            return None if n == 1 else told
+            return None if n == 1 else told, before if whole else None
 
-        total, kept, states = walk.filter(begun, keep)
+        total, (kept, before), states = walk.filter(begun, keep)
         if n == 1:
             told = Told(jnp.sum(total.logs)[None], jnp.sum(total.gram, axis=-1)[..., None])
         else:
@@ -102,7 +105,7 @@ class KalmanForm(Form):
             logs = jax.ops.segment_sum(kept.logs.reshape(-1), which, n + 1)[:n]
             gram = jnp.moveaxis(kept.gram, -1, 2).reshape(len(which), *kept.gram.shape[2:4])
             told = Told(logs, jnp.moveaxis(jax.ops.segment_sum(gram, which, n + 1)[:n], 0, -1))
-        return Filtered(walk, begun, states, opened(told, self.factors.integrated))
+        return Filtered(walk, begun, states, before, opened(told, self.factors.integrated))
 
     def backwards(self, found: Filtered, summarise: Callable[[Rows, Smoothed], Any]) -> Any:
         """What `summarise` makes of the smoothed states of every stretch, leading axis of stretches."""
@@ -116,7 +119,7 @@ class KalmanForm(Form):
             padded = jnp.concatenate([table, jnp.zeros_like(table[:1])])
             return jnp.einsum("dcb,bcm->dmb", mean, padded[sequence])
 
-        return found.walk.smooth(found.begun, found.states, columns, summarise)
+        return found.walk.smooth(found.begun, found.states, found.before, columns, summarise)
 
     # --- what the drivers ask for
 

@@ -75,7 +75,7 @@ def lay_out(sequences: Sequences, dim: int, before: bool, dtype: str) -> tuple[R
     there = ~np.isnan(y)
     sets, pattern = np.unique(there, axis=0, return_inverse=True)
 
-    def cut(a: np.ndarray, of: Any) -> np.ndarray:
+    def cut(a: np.ndarray, of: Any) -> Any:
         apart = a.reshape(lanes, stretches, steps // stretches, *a.shape[1:])
         return np.ascontiguousarray(np.moveaxis(apart, 0, -1), of)
 

@@ -190,6 +190,7 @@ class Walk:
         self,
         begun: Begun,
         states: State,
+        before: State | None,
         columns: Callable[[Float[Array, "d c B"], Any], Float[Array, "d m B"]],
         summarise: Callable[[Rows, Smoothed], Any],
     ) -> Any:
@@ -198,6 +199,7 @@ class Walk:
         Args:
             begun: as `joined` found it.
             states: before every stretch, as `filter` found them.
+            before: before every step is read, where that was kept.
             columns: `(mean, sequence)`, the columns of a mean with what the start left unknown filled in.
             summarise: of a stretch.
         """
@@ -207,13 +209,15 @@ class Walk:
             after, _, _, _ = update(before, independent(self.system, self.white, x)[0])
             return self.predict(after, x), before
 
-        def stretch(later: Later, x: tuple[State, Rows]) -> Any:
-            state, rows = x
-            _, before = jax.lax.scan(forth, state, rows)
+        def stretch(later: Later, x: tuple[State, State | None, Rows]) -> Any:
+            state, before, rows = x
+            if before is None:
+                _, before = jax.lax.scan(forth, state, rows)
             later, smoothed = jax.lax.scan(partial(self._back, columns), later, (before, rows), reverse=True)
             return later, summarise(rows, smoothed)
 
-        return jax.lax.scan(stretch, self._behind(begun, columns), (states, self.rows), reverse=True)[1]
+        every = (states, before, self.rows)
+        return jax.lax.scan(stretch, self._behind(begun, columns), every, reverse=True)[1]
 
     def _behind(self, begun: Begun, columns: Any) -> Later:
         """What is known at the end of every lane from the lanes behind it."""

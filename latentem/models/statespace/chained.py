@@ -147,8 +147,10 @@ class Chained(Verbs):
         )
         variance = system.noise if system.noise.ndim == 1 else jnp.diagonal(system.noise)
         off = x["y"] - system.observation @ z - system.offset @ x["v"]
-        read = jnp.where(jnp.isnan(off), 0.0, jax.scipy.stats.norm.logpdf(jnp.nan_to_num(off), 0.0, jnp.sqrt(variance)))
-        return (moved if len(rows) else 0.0) + jnp.sum(read)
+        read: Any = jnp.where(
+            jnp.isnan(off), 0.0, jax.scipy.stats.norm.logpdf(jnp.nan_to_num(off), 0.0, jnp.sqrt(variance))
+        )
+        return jnp.sum(read) + (moved if len(rows) else 0.0)
 
 
 @lru_cache(maxsize=128)

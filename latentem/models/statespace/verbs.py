@@ -224,7 +224,7 @@ def _covariates(fit: Any, covariates: Any, horizon: int) -> tuple[np.ndarray, np
     return own._covariates(columns, own.inputs, horizon), own._covariates(columns, own.offsets, horizon)
 
 
-def _noise(system: kalman.System) -> np.ndarray:
+def _noise(system: kalman.System) -> Any:
     return system.noise if system.noise.ndim == 2 else np.diag(system.noise)
 
 
@@ -235,7 +235,8 @@ def _ahead(system: kalman.System, mean: Any, covariance: Any, u: Any, v: Any, z:
         covariance = system.transition @ covariance @ system.transition.T + system.process
         states.append(mean)
         spreads.append(covariance)
-    state, spread = np.stack(states), np.stack(spreads)
+    state: Any = np.stack(states)
+    spread: Any = np.stack(spreads)
     centre = state @ system.observation.T + v @ system.offset.T
     around = system.observation @ spread @ system.observation.T + _noise(system)
     half = z * np.sqrt(np.diagonal(around, axis1=1, axis2=2))
