@@ -14,7 +14,7 @@ from latentem.cli import main
 
 def table(path: Path, columns: dict[str, np.ndarray]) -> Path:
     rows = np.stack(list(columns.values()), axis=1)
-    text = [",".join(columns), *(",".join("" if np.isnan(a) else repr(float(a)) for a in row) for row in rows)]
+    text = [",".join(columns), *(",".join("NA" if np.isnan(a) else repr(float(a)) for a in row) for row in rows)]
     path.write_text("\n".join(text) + "\n")
     return path
 
