@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentem modes`."""
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
-    add("--columns", type=common.names, default=[], metavar="A,B", help="columns of the sensors, by name (default: all)")
+    add("--columns", type=common.names, default=[], metavar="A,B", help="columns of the sensors (default: all)")
     add("--rate", type=float, required=True, metavar="HZ", help="readings per second")
     add("--modes", type=common.at_least_1, required=True, metavar="M", help="number of modes")
     add("--reference", metavar="COLUMN", help="sensor at which shapes are 1 (default: the first)")
