@@ -6,6 +6,7 @@
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
 - `chi_squared_tail`: P(chi-squared >= x).
 - `tables`: the numbers of data frames of other libraries.
+- `as_key`: what a user passed as `key`, a seed or a key of `jax.random`, as a key.
 
 >>> from latentem import building
 >>> round(float(building.chi_squared_tail(3.841, 1)), 3)
@@ -16,9 +17,11 @@ from latentem.data import tables
 from latentem.inference.intervals import chi_squared_tail
 from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
 from latentem.numerics.compiled import jit, seldom
+from latentem.numerics.keys import as_key
 from latentem.numerics.newton import newton_ascent
 
 __all__ = [
+    "as_key",
     "chi_squared_tail",
     "chunk_rows",
     "chunked_map",

@@ -20,7 +20,8 @@ import numpy as np
 from latentem.ascent.mstep import resolve
 from latentem.data import Data
 from latentem.forms.choose import Wishes, as_declared, choose
-from latentem.model.checks import check_declaration, declare
+from latentem.model.checks import check_declaration
+from latentem.model.declared import declare
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part

@@ -87,7 +87,7 @@ class ModalVerbs(Verbs):
 
     def stabilisation(self, fit: Any, orders: Any) -> tuple[Order, ...]:
         """Fits with other numbers of modes to the same data: BIC, and which modes stay from one order to the next."""
-        data = fit._read(None)
+        data = fit.at()[1]
         found: list[Order] = []
         for m in sorted(set(orders)):
             wanted = lem.Modal(int(m), rate=fit.model.declaration.rate, reference=fit.model.declaration.reference)

@@ -111,6 +111,10 @@ class Chained(Verbs):
         declared.check(series)
         return declared, series
 
+    def read(self, observations: Any) -> tuple[Any, lem.Sequences]:
+        """(the model, the data) of new observations, for a fit: see `declare`."""
+        return self.declare(observations)
+
     def _by_name(self, columns: dict[str, Any], total: int) -> dict[str, Any]:
         own = [name for name in columns if name not in (*self.inputs, *self.offsets)]
         if not own:

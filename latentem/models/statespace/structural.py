@@ -238,7 +238,7 @@ class Structural(Chained):
     def decompose(self, fit: Any, x: Any = None) -> dict[str, tuple[Any, Any]]:
         """{part: (smoothed value (T,), its standard deviation (T,))}: "level", "trend" (the slope), "seasonal",
         "cycle", "regression" and "noise", which add up to the readings where one is there (the slope aside)."""
-        data, system = fit._read(x), matrices(fit.model, fit.params)
+        data, system = fit.at(x)[1], matrices(fit.model, fit.params)
         paths, split = smoothed(fit.model, fit.params, data), data.observations.split
         found: dict[str, tuple[Any, Any]] = {}
 

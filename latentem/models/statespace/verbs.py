@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from latentem import kalman
+from latentem import building, kalman
 
 
 class Forecast(NamedTuple):
@@ -68,7 +68,7 @@ class Verbs:
             raise ValueError(f"forecast({horizon!r}): expected a number of steps of at least 1")
         if not 0 < level < 1:
             raise ValueError(f"level={level!r}: expected a number between 0 and 1")
-        system, data = kalman.matrices(fit.model, fit.params), fit._read(x)
+        system, data = kalman.matrices(fit.model, fit.params), fit.at(x)[1]
         u, v = _covariates(fit, covariates, horizon)
         found = kalman.filtered(fit.model, fit.params, data)
         last = np.cumsum(data.observations.lengths) - 1
@@ -79,7 +79,7 @@ class Verbs:
     def impute(self, fit: Any, m: int | None = None, key: Any = None, x: Any = None) -> Any:
         """The readings with missing ones filled in, (T, p): by their expectation given all others, or `m` times by
         draws at the estimates, (m, T, p)."""
-        data, system = fit._read(x), kalman.matrices(fit.model, fit.params)
+        data, system = fit.at(x)[1], kalman.matrices(fit.model, fit.params)
         steps = data.observations.steps
         if m is None:
             states = kalman.smoothed(fit.model, fit.params, data).mean
@@ -98,7 +98,7 @@ class Verbs:
 
         Source: Durbin and Koopman (2002), Biometrika 89: the simulation smoother.
         """
-        data = fit._read(x)
+        data = fit.at(x)[1]
         found = self._paths(fit, key, draws, data)
         if data.observations.single:
             return found
@@ -135,7 +135,7 @@ class Verbs:
         """
         system = kalman.matrices(fit.model, fit.params)
         if state is None:
-            found = kalman.filtered(fit.model, fit.params, fit._read(None))
+            found = kalman.filtered(fit.model, fit.params, fit.at()[1])
             state = found.mean[-1], found.covariance[-1]
         u, v = _covariates(fit, {name: [value] for name, value in dict(covariates or {}).items()}, 1)
         mean = system.transition @ state[0] + system.inputs @ u[0]
@@ -159,7 +159,7 @@ class Verbs:
     def residuals(self, fit: Any, x: Any = None) -> Any:
         """Standardised surprises, (T, p): independent standard normal where the model is true; NaN where a reading is
         missing or an unknown start is still open."""
-        data = fit._read(x)
+        data = fit.at(x)[1]
         return data.observations.split(_residuals(fit, data))
 
     def ljung_box(self, fit: Any, lags: int = 10, x: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +167,7 @@ class Verbs:
 
         Source: Ljung and Box (1978), Biometrika 65. Of several sequences, products stay inside each.
         """
-        data = fit._read(x)
+        data = fit.at(x)[1]
         if not isinstance(lags, int) or not 1 <= lags < data.observations.lengths.max():
             raise ValueError(f"lags={lags!r}: expected a whole number from 1 to {data.observations.lengths.max() - 1}")
         residuals = _residuals(fit, data)
@@ -201,7 +201,7 @@ class Verbs:
 
 
 def _split(fit: Any, x: Any, verb: Any) -> Any:
-    data = fit._read(x)
+    data = fit.at(x)[1]
     found = verb(fit.model, fit.params, data)
     if data.observations.single:
         return found
@@ -285,4 +285,4 @@ def _generator(key: Any) -> np.random.Generator:
     """A NumPy generator from a JAX key."""
     if key is None:
         raise ValueError("draws need chance: pass key=jax.random.key(0)")
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    return np.random.default_rng(np.asarray(jax.random.key_data(building.as_key(key))).ravel().tolist())
