@@ -34,6 +34,13 @@ class Data:
         """Number of rows N."""
         return len(self.weights)
 
+    def take(self, index: np.ndarray, weights: Any = None) -> "Data":
+        """The observations at these places, with their weights or with these."""
+        own = np.asarray(self.weights)[index] if weights is None else np.asarray(weights, dtype=np.float64)
+        if self.sizes is not None:
+            return Data(self.observations.take(index), own, self.sizes[index])
+        return Data(jax.tree.map(lambda a: np.asarray(a)[index], self.observations), own)
+
     @cached_property
     def total(self) -> float:
         """Sum of the weights: the number of observations that the rows stand for; of steps where they are sequences."""

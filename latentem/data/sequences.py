@@ -116,6 +116,17 @@ class Sequences:
 
         return replace(self, steps=jax.tree.map(filled, self.steps), observed=~missing)
 
+    def take(self, index: np.ndarray) -> Sequences:
+        """The sequences at these places, in this order."""
+        begins, lengths = self.starts.tolist(), self.lengths.tolist()
+        places = np.concatenate([np.arange(begins[i], begins[i] + lengths[i]) for i in index])
+        return Sequences(
+            jax.tree.map(lambda a: np.asarray(a)[places], self.steps),
+            self.lengths[index],
+            None if self.labels is None else self.labels[places],
+            None if self.observed is None else self.observed[places],
+        )
+
     def of_steps(self, weights: Float[np.ndarray, " N"]) -> tuple[Any, Float[np.ndarray, " T"]]:
         """(steps, the weight of the sequence that each step belongs to)."""
         each = np.repeat(np.asarray(weights, dtype=np.float64), self.lengths)
