@@ -75,6 +75,7 @@ class ModalVerbs(Verbs):
         found = []
         for k in np.argsort(params["frequency"]):
             own = errors["shape"][:, 2 * k] + 1j * errors["shape"][:, 2 * k + 1]
+            own[fit.model.declaration.reference] = 0.0  # given, and no estimate
             found.append(Mode(*with_error("frequency", k), *with_error("damping", k), shapes(fit)[:, k], own))
         return tuple(found)
 
