@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import building, chain, durations, families, posterior, priors
+from latentem import building, chain, durations, families, kalman, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
@@ -47,13 +47,31 @@ from latentem.fitting.climb import Snapshot
 from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
 from latentem.model import ClosedForm, Factored, Model, Separable
+from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
 from latentem.results.fit import Fit
 from latentem.results.load import load
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, HSMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal, responses  # isort: skip
+from latentem.models import (  # isort: skip
+    AR,
+    HMM,
+    HSMM,
+    IRT,
+    DynamicFactor,
+    GaussianMixture,
+    ItemModel,
+    KMeans,
+    LocalLevel,
+    LocalTrend,
+    Mixture,
+    Modal,
+    StateSpace,
+    Structural,
+    logit_normal,
+    responses,
+)
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -61,6 +79,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AR",
     "SQUAREM",
     "Anderson",
     "Annealing",
@@ -69,10 +88,12 @@ __all__ = [
     "ClosedForm",
     "Compression",
     "Continuous",
+    "DynamicFactor",
     "Factored",
     "Finite",
     "Fit",
     "Given",
+    "GaussianChain",
     "GaussianMixture",
     "Gradient",
     "HMM",
@@ -80,7 +101,11 @@ __all__ = [
     "IRT",
     "ItemModel",
     "KMeans",
+    "LinearGaussian",
+    "LocalLevel",
+    "LocalTrend",
     "Mixture",
+    "Modal",
     "Model",
     "Newton",
     "ParameterSpace",
@@ -90,7 +115,9 @@ __all__ = [
     "Separable",
     "Sequences",
     "Snapshot",
+    "StateSpace",
     "Status",
+    "Structural",
     "accelerate",
     "check",
     "bootstrap",
@@ -105,6 +132,7 @@ __all__ = [
     "fit",
     "fixed",
     "interval",
+    "kalman",
     "likelihood_ratio_test",
     "load",
     "logit_normal",

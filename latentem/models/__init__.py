@@ -17,5 +17,24 @@ from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.modal import Modal
+from latentem.models.statespace import AR, DynamicFactor, LocalLevel, LocalTrend, StateSpace, Structural
 
-__all__ = ["HMM", "HSMM", "IRT", "GaussianMixture", "ItemModel", "KMeans", "Mixture", "logit_normal", "responses"]
+__all__ = [
+    "AR",
+    "HMM",
+    "HSMM",
+    "IRT",
+    "DynamicFactor",
+    "GaussianMixture",
+    "ItemModel",
+    "KMeans",
+    "LocalLevel",
+    "LocalTrend",
+    "Mixture",
+    "Modal",
+    "StateSpace",
+    "Structural",
+    "logit_normal",
+    "responses",
+]
