@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import building, chain, durations, families, posterior, priors
+from latentem import building, chain, durations, families, kalman, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
@@ -47,6 +47,7 @@ from latentem.fitting.climb import Snapshot
 from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
 from latentem.model import ClosedForm, Factored, Model, Separable
+from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
 from latentem.numerics.operators import operator
 from latentem.results.fit import Fit
@@ -66,6 +67,13 @@ from latentem.models import (  # isort: skip
     Segmentation,
     Topics,
     WordAlignment,
+    AR,
+    DynamicFactor,
+    LocalLevel,
+    LocalTrend,
+    Modal,
+    StateSpace,
+    Structural,
     logit_normal,
     responses,
 )
@@ -76,6 +84,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AR",
     "SQUAREM",
     "Anderson",
     "Annealing",
@@ -85,10 +94,12 @@ __all__ = [
     "Compression",
     "Continuous",
     "Emission",
+    "DynamicFactor",
     "Factored",
     "Finite",
     "Fit",
     "Given",
+    "GaussianChain",
     "GaussianMixture",
     "Gradient",
     "HMM",
@@ -96,7 +107,11 @@ __all__ = [
     "IRT",
     "ItemModel",
     "KMeans",
+    "LinearGaussian",
+    "LocalLevel",
+    "LocalTrend",
     "Mixture",
+    "Modal",
     "Model",
     "Newton",
     "ParameterSpace",
@@ -107,9 +122,11 @@ __all__ = [
     "Separable",
     "Sequences",
     "Snapshot",
+    "StateSpace",
     "Status",
     "Topics",
     "WordAlignment",
+    "Structural",
     "accelerate",
     "check",
     "bootstrap",
@@ -124,6 +141,7 @@ __all__ = [
     "fit",
     "fixed",
     "interval",
+    "kalman",
     "likelihood_ratio_test",
     "load",
     "logit_normal",

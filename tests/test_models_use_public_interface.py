@@ -14,6 +14,7 @@ PUBLIC = {
     "latentem.constraints",
     "latentem.durations",
     "latentem.families",
+    "latentem.kalman",
     "latentem.priors",
 }
 OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels"}

@@ -1,12 +1,12 @@
-"""The command `latentem`: `demo`, `mixture`, `hmm`, `irt`, `reconstruct`, `topics`, `align` and `segment`.
+"""The command `latentem`: one subcommand for each kind of model; `latentem --help` lists them.
 
-Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
-converge, its files are written all the same.
+Exit codes: 0, done; 1, results cannot be written, and none of them is; 2, the input or the options cannot be used, with
+one line on stderr; 3, a fit did not converge, its files are written all the same.
 
 What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
 
-- `demo`, `mixture`, `hmm`, `irt`, `reconstruct`, `topics`, `align`, `segment`: one command each; `latentem --help` says
-  what they take.
+- `demo`, `mixture`, `hmm`, `irt`, `statespace`, `modes`, `reconstruct`, `topics`, `align`, `segment`, `predict`: one
+  command each.
 - `reading`: columns of CSV and Parquet files, with their places for complaints.
 - `common`: what the commands that fit share; `arrays`: those of arrays, texts and images.
 - `errors`: what is told in one line.
@@ -20,13 +20,27 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from latentem.cli import align, demo, environment, hmm, irt, mixture, reconstruct, segment, topics
-from latentem.cli.errors import InputError
+from latentem.cli import (
+    align,
+    demo,
+    environment,
+    hmm,
+    irt,
+    mixture,
+    modes,
+    predict,
+    reconstruct,
+    segment,
+    statespace,
+    topics,
+)
+from latentem.cli.errors import InputError, OutputError, shown
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,10 +60,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
-    modules = (demo, mixture, hmm, irt, reconstruct, topics, align, segment)
-    names = [module.__name__.rpartition(".")[2] for module in modules]
-    commands = top.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(names)}}}")
-    for name, module in zip(names, modules, strict=True):
+    own = {"demo": demo, "mixture": mixture, "hmm": hmm, "irt": irt, "statespace": statespace, "modes": modes}
+    own |= {"reconstruct": reconstruct, "topics": topics, "align": align, "segment": segment, "predict": predict}
+    commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(own) + "}")
+    for name, module in own.items():
         told = (module.__doc__ or "").strip()
         command = commands.add_parser(
             name,
@@ -79,19 +93,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         options.parser.error(_unknown(unknown[0], options.parser))
     environment.prepare()
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = options.run(options)
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"latentem {options.command}: {error}", file=sys.stderr)
+        print(shown(f"latentem {options.command}: {error}"), file=sys.stderr)
         return 2
+    except OutputError as error:
+        print(shown(f"latentem {options.command}: {error}"), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"latentem {options.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of standard output: files answer for themselves
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"latentem {options.command}: standard output: {error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _unknown(argument: str, command: argparse.ArgumentParser) -> str:

@@ -4,7 +4,8 @@ What flows in: a model or ready model, data, options.
 What flows out: a `Fit`; of `implicit`, params that JAX can differentiate.
 
 - `batch`: `lem.fit`, a straight line: door, form, starts, loop, polish, proof, Fit.
-- `climb`: from starts to where the best of them ended: the loop in chunks, the choice among starts, Newton.
+- `climb`, `outcome`: from starts to where the best of them ended: the loop in chunks, the choice among starts, Newton.
+- `attempt`, `remedies`: one climb of a fit; what is run next where it ended badly.
 - `online`: `method="online"`: batches pass by, averages of the statistics stay.
 - `implicit`: `lem.solve`, differentiable in the data, the weights and hyperparameters.
 - `progress`: the line that long fits show.

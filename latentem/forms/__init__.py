@@ -11,11 +11,12 @@ drivers and inference know about data: `expect`, `q`, `statistics`, `maximize`, 
 - `chain/`: forward-backward on sequences.
 - `choose`: which of them a model and its data get, the cheapest exact one.
 
-To add one: a frozen dataclass below `base.Form` in a file (or folder) of its own. Write `chunk`, `row_log_prob`,
-`expect(params, prepared) -> (log-likelihood, completed)`, `q(params, completed, prepared)`, `statistics` and
-`maximize` with `has_closed_form`; say in `choose` when it applies. Fits, starts, polish, standard errors, rates and
-checks then work: Fisher's and Oakes' identities need `expect` and `q` only. Rows are the minor axis of everything
-elementwise: (K, n). A row in `tests/contracts/registry.py` holds it to its contract.
+To add one: a frozen dataclass below `base.Form` in a file (or folder) of its own. Write `of_new`, `chunk`,
+`row_log_prob`, `expect(params, prepared) -> (log-likelihood, completed)`, `q(params, completed, prepared)`,
+`statistics` and `maximize` with `has_closed_form`; `can(what)` where there is something it cannot do, and a rule in
+`choose.RULES`. Fits, starts, polish, standard errors, rates and checks then work: Fisher's and Oakes' identities need
+`expect` and `q` only. Rows are the minor axis of everything elementwise: (K, n). A row in
+`tests/contracts/registry.py` holds it to its contract.
 """
 
 from latentem.forms.base import Form, Prepared

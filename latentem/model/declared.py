@@ -13,7 +13,6 @@ from latentem.data import Data
 from latentem.data.layout import Layout, arrange, arrange_tree, is_tabular, names_of
 from latentem.data.sequences import Sequences, sequences
 from latentem.model.base import Model
-from latentem.model.latents import Chain
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
@@ -65,7 +64,7 @@ def again(model: Model, data: Any) -> tuple[Model, Any]:
         ValueError, TypeError: in one line, a column that is missing, another width or type, a label never seen.
     """
     ready, layout = model.declaration, model.layout
-    if isinstance(model.latent, Chain):
+    if model.latent.sequential:
         series = _sequences(layout, data)
         if isinstance(series.steps, tuple):  # declared already
             return model, series
@@ -80,7 +79,7 @@ def again(model: Model, data: Any) -> tuple[Model, Any]:
         return model, observations
     if not hasattr(ready, "read"):
         declared, observations = ready.declare(observations)
-        return declared, observations
+        return declared if isinstance(declared, Model) else _stated(model, declared), observations
     known, observations = ready.read(observations)
     return _stated(model, known), observations
 
@@ -93,8 +92,7 @@ def _stated(model: Model, known: Any) -> Model:
 
 def _arranged(model: Any, data: Any) -> tuple[Layout | None, Any]:
     """(how the columns of the data lie, the data as the model names its columns)."""
-    chain = isinstance(model.latent, Chain) if isinstance(model, Model) else getattr(model, "sequential", False)
-    if chain:
+    if model.latent.sequential if isinstance(model, Model) else getattr(model, "sequential", False):
         series = sequences(data)
         if isinstance(series.steps, tuple):
             return None, series

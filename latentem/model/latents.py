@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ class Latent(ABC):
 
     #: Each observation goes wholly to its most probable value (classification EM).
     hard: bool = False
+    #: An observation is a sequence.
+    sequential: bool = False
 
     def read(self, observations: Any, weights: Any = None) -> Data:
         """Checked data: one row of arrays is one observation.
@@ -256,6 +258,8 @@ class Chain(Latent):
     size: int
     first: Callable[[Any, Any, Any], Array]
     labels: tuple[int, ...] | None = None
+
+    sequential: ClassVar[bool] = True  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or self.size < 1:

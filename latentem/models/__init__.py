@@ -19,19 +19,28 @@ from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.modal import Modal
 from latentem.models.segmentation import Segmentation
+from latentem.models.statespace import AR, DynamicFactor, LocalLevel, LocalTrend, StateSpace, Structural
 from latentem.models.topics import Topics
 
 __all__ = [
+    "AR",
     "HMM",
     "HSMM",
     "IRT",
+    "DynamicFactor",
     "Emission",
     "GaussianMixture",
     "ItemModel",
     "KMeans",
+    "LocalLevel",
+    "LocalTrend",
     "Mixture",
+    "Modal",
     "Segmentation",
+    "StateSpace",
+    "Structural",
     "Topics",
     "WordAlignment",
     "logit_normal",

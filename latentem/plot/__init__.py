@@ -8,10 +8,20 @@ What flows out: a Figure. To add one: a file with a function of a fit that draws
 `__all__`.
 """
 
+from latentem.plot.chains import components, smoothed_readings, stabilisation
 from latentem.plot.density import mixture_density
 from latentem.plot.images import image_panels
 from latentem.plot.items import item_curves
 from latentem.plot.states import state_probabilities
 from latentem.plot.trace import log_likelihood_trace
 
-__all__ = ["image_panels", "item_curves", "log_likelihood_trace", "mixture_density", "state_probabilities"]
+__all__ = [
+    "components",
+    "image_panels",
+    "item_curves",
+    "log_likelihood_trace",
+    "mixture_density",
+    "smoothed_readings",
+    "stabilisation",
+    "state_probabilities",
+]
