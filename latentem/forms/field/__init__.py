@@ -1,0 +1,1 @@
+"""Gaussian fields: one latent vector that all observations share, with a sparse precision."""
