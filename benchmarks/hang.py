@@ -52,13 +52,15 @@ x = [holes(groups(200, 3, 2), 3) for _ in range(5)]
 for i in range(FITS): lem.fit(lem.HMM(2, F.Gaussian()), lem.sequences(x), key=key(i), max_iterations=50)
 """,
     "regressions": """
-x = rng.normal(size=(2000, 2)); y = x @ [1.0, -1.0] * rng.choice([-1, 1], 2000) + rng.normal(size=2000)
-for i in range(FITS): lem.fit(lem.Mixture(F.LinearRegression(), 2), {"x": x, "y": y}, key=key(i), max_iterations=100)
+a, b = rng.normal(size=(2, 2000))
+data = {"a": a, "b": b, "y": (a - b) * rng.choice([-1, 1], 2000) + rng.normal(size=2000)}
+model = lem.Mixture(F.GaussianRegression("y", ("a", "b")), 2)
+for i in range(FITS): lem.fit(model, data, key=key(i), max_iterations=100)
 """,
     "IRT": """
 theta = rng.normal(size=(1000, 2)); b = rng.normal(size=(2, 12))
 x = (rng.random((1000, 12)) < 1 / (1 + np.exp(-theta @ b))).astype(int)
-for i in range(FITS): lem.fit(lem.IRT("2pl", abilities=2), x, key=key(i), max_iterations=20)
+for i in range(FITS): lem.fit(lem.IRT("2pl", dimensions=2), x, key=key(i), max_iterations=20)
 """,
     "Student t": """
 x = groups(3000, 4, 2)

@@ -11,7 +11,7 @@ What flows out: params, the objective on the way, a `Status` whose text is advic
 - `derivatives`: objective, score (Fisher's identity), Hessian (Oakes' identity) in u; `polish`: Newton with them.
 - `optima`: which starts to give up, which ended where the likelihood is unbounded, which optima were found.
 
-To add an accelerator: a frozen class below `acceleration.Method` with `init(theta)` and `step(em, state, tolerance) ->
-(state, info)` on raveled natural params; an EM map takes theta to (theta, objective at the OLD theta). An M-step: a
-frozen class with a branch in `mstep.step.maximize` and a word in `mstep.resolve`.
+To add an accelerator: a file in `acceleration/`, a frozen class below `Method` with `init(theta)` and
+`step(em, state, tolerance) -> (state, info)` on raveled natural params; an EM map takes theta to (theta, objective at
+the OLD theta). An M-step: a frozen class with a branch in `mstep.step.maximize` and a word in `mstep.resolve`.
 """

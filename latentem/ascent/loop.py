@@ -92,7 +92,7 @@ def advance_one(setup: Start, state: LoopState, example: Any, prepared: Prepared
             jnp.where(finite, info.objective, s.objective),
             s.iterations + 1,
             s.evaluations + info.evaluations,
-            s.trace.at[i].set(info.objective),
+            s.trace.at[i].set(info.accepted),
         )
         return new, i + 1
 

@@ -50,7 +50,7 @@ class Joint:
             TypeError: for an entry that is neither a prior nor a function.
             ValueError: for a name that `space` lacks, or a prior that does not fit the parameter's shape.
 
-        >>> round(float(Joint.of({"rate": Gamma(1, 1)}).log_prob({"rate": 2.0, "weight": 0.5})), 4)
+        >>> round(float(Joint.of({"rate": lem.priors.Gamma(1, 1)}).log_prob({"rate": 2.0, "weight": 0.5})), 4)
         -2.0
         """
         joint = prior if isinstance(prior, Joint) else cls(tuple(_walk(prior, ())))

@@ -48,7 +48,8 @@ class Fit:
         seconds: wall time, compilation included.
         n_observations: sum of the weights.
         n_parameters: free parameters P.
-        trace: objective after each iteration of the best start.
+        trace: objective of the best start, iteration by iteration, at the points it accepted; it falls by
+            no more than the `slack` of its method, 0 by default.
         starts: objective reached by each start.
     """
 
