@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import chain, durations, families, posterior, priors
+from latentem import chain, durations, families, field, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
@@ -46,6 +46,7 @@ from latentem.fitting.batch import fit
 from latentem.fitting.climb import Snapshot
 from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
+from latentem.forms.field.constructors import exchangeable, neighbours, pedigree, random_walk, relationship
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.latents import Chain, Continuous, Finite, Given
 from latentem.results.fit import Fit
@@ -53,7 +54,7 @@ from latentem.results.load import load
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, HSMM, IRT, GaussianMixture, ItemModel, KMeans, Mixture, logit_normal, responses  # isort: skip
+from latentem.models import HMM, HSMM, IRT, GaussianMixture, ItemModel, KMeans, Mixed, Mixture, logit_normal, responses  # isort: skip
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -80,6 +81,7 @@ __all__ = [
     "IRT",
     "ItemModel",
     "KMeans",
+    "Mixed",
     "Mixture",
     "Model",
     "Newton",
@@ -100,20 +102,26 @@ __all__ = [
     "datasets",
     "durations",
     "em",
+    "exchangeable",
     "families",
+    "field",
     "fit",
     "fixed",
     "interval",
     "likelihood_ratio_test",
     "load",
     "logit_normal",
+    "neighbours",
     "ordered",
+    "pedigree",
     "plot",
     "polynomial_decay",
     "positive",
     "posterior",
     "priors",
+    "random_walk",
     "real",
+    "relationship",
     "repeated",
     "responses",
     "select",

@@ -90,6 +90,8 @@ def fit(
         ValueError, TypeError: in one line, before anything is compiled: data, weights, options or initial params that
             cannot be used, a log-likelihood that is not a finite scalar at the start.
     """
+    if hasattr(model, "fit_whole"):  # records that share one latent: nothing adds over rows
+        return model.fit_whole(data, **_given(locals()))
     began = time.perf_counter()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
@@ -167,6 +169,12 @@ def fit(
         problem=problem,
         ends=outcome.ends,
     )
+
+
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options of `fit` that differ from their defaults."""
+    defaults = fit.__kwdefaults__ or {}
+    return {name: value for name, value in arguments.items() if name in defaults and value is not defaults[name]}
 
 
 def _remarks(model: Model, params: Any, observations: Any) -> tuple[str, ...]:

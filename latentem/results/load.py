@@ -33,6 +33,8 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
         status, notes = Status[header["status"]], tuple(header["notes"])
     except (KeyError, TypeError) as error:
         raise archive.refused(path, error) from None
+    if hasattr(model, "loaded"):  # records that share one latent
+        return model.loaded(data, params=params, status=status, notes=notes, **arrays, **fields)
     declared, observations = (None, None) if model is None else (model, data)
     if model is not None and data is not None:
         declared, observations = model.declare(data)

@@ -1,1 +1,18 @@
-"""Mixed models."""
+"""Mixed models: records that share random effects, from formulas.
+
+What flows in: a formula, a table, what is known of the levels of its groupings.
+What flows out: `Mixed`, which `lem.fit` asks to fit itself, and `MixedFit`, a Fit with the verbs of this field.
+
+- `formula`: a formula taken apart; `declare`: the arrays it means on a table, and what is refused.
+- `climb`: EM, then Newton; `estimate`: the maximum and its curvature.
+- `effects`, `components`, `records`, `simulation`, `profile`, `summary`: what a fit is asked.
+- `fit`, `mixed`: the two values above.
+
+To add a verb: a function of a fit in the file of its subject, and its line in `fit.MixedFit`. The sparse algebra is
+`latentem.field`; a new way in which levels hang together is a structure there, not a model.
+"""
+
+from latentem.models.mixed.fit import MixedFit
+from latentem.models.mixed.mixed import Mixed
+
+__all__ = ["Mixed", "MixedFit"]

@@ -121,8 +121,9 @@ def _average_information(walk: _Walk, scales: np.ndarray, limit: int, callback: 
             return False  # at an edge: the average information sees no curvature there
         step = la.solve(information + damping * np.diag(size), score, assume_a="pos")
         decrement = float(score @ step) / 2
-        # Average information is not the curvature: where steps gain little by little, the exact one is called.
-        if decrement < 1e-5 or (iteration > 12 and decrement > 0.5 * before):
+        # Average information is not the curvature: where steps gain little by little, the exact one is called; its
+        # differences are taken where the climb all but ends, so that they also serve as those of the maximum.
+        if decrement < 1e-10 or (iteration > 12 and decrement > 0.5 * before):
             return False
         before = decrement
         if walk.try_step(scales * step, _noise(walk.point.log_likelihood)):

@@ -1,0 +1,193 @@
+"""A fitted mixed model: what every `lem.Fit` has, and the verbs of this field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtri
+
+import latentem as lem
+from latentem.models.mixed import components, effects, profile, records, simulation, summary
+from latentem.models.mixed.estimate import Solved, build, maximum, start_of
+
+
+@dataclass(frozen=True)
+class MixedFit(lem.Fit):
+    """A fitted mixed model.
+
+    `params` holds "fixed" (p,), "effects" {grouping: Cholesky rows (r, r) of the covariance of its effects} and "residual", a
+    standard deviation.
+    """
+
+    table: Any = field(default=None, repr=False)
+    weights: Any = field(default=None, repr=False)
+
+    fixed_effects = effects.fixed_effects
+    degrees_of_freedom = effects.degrees_of_freedom
+    random_effects = effects.random_effects
+    variance_components = components.variance_components
+    function_of_components = components.function_of_components
+    heritability = components.heritability
+    component_tests = components.component_tests
+    predict = records.predict
+    residuals = records.residuals
+    influence = records.influence
+    simulate = simulation.simulate
+    sample = simulation.simulate
+    bootstrap = simulation.bootstrap
+    profile = profile.profile
+    summary = summary.summary
+
+    @cached_property
+    def solved(self) -> Solved:
+        """Arrays behind the fit.
+
+        Raises:
+            ValueError: it was loaded without its model or its data.
+        """
+        if self.declaration is None or self.table is None:
+            missing = "model" if self.declaration is None else "data"
+            raise ValueError(f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these")
+        return self.declaration.solved_at(self.table, self.weights, self.params)
+
+    @property
+    def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
+        """Covariance of the estimates of the fixed effects, (p, p)."""
+        return self.solved.point.fixed_covariance
+
+    def inverse_link(self, value: np.ndarray) -> np.ndarray:
+        """From the linear predictor to the expected response."""
+        return value
+
+    def without(self, i: int) -> float:
+        """Log-likelihood of the fit without random effect i."""
+        from dataclasses import replace
+
+        design = self.solved.design
+        rest = tuple(e for k, e in enumerate(design.effects) if k != i)
+        if not rest:
+            return _without_any(self.solved)
+        system, offset, spread = build(replace(design, effects=rest), self.solved.system.reml)
+        solved, _ = maximum(design, system, offset, start_of(system, spread), _scales(system, spread))
+        return solved.point.log_likelihood
+
+    def information(self, kind: Any = "observed", **_: Any) -> np.ndarray:
+        """Information (P, P) of the Cholesky rows and the residual standard deviation: "observed" (differenced scores) or
+        "average"."""
+        if kind not in ("observed", "average"):
+            raise ValueError(f"kind={kind!r}: expected 'observed' or 'average'")
+        return self.solved.information if kind == "observed" else self.solved.point.average_information
+
+    def covariance(self, kind: str = "observed", *, coordinates: str = "natural") -> np.ndarray:
+        """Covariance of the estimates: fixed effects, Cholesky rows, residual standard deviation, in this order."""
+        if coordinates != "natural":
+            raise ValueError(f"coordinates={coordinates!r}: a mixed model has 'natural' ones only")
+        if not self.status.ok:
+            raise ValueError(f"covariance: this fit has status {self.status.name}, so it is no maximum: {self.status.advice}")
+        p, rest = len(self.solved.beta), self.solved.covariance(kind)
+        whole = np.zeros((p + len(rest), p + len(rest)))
+        whole[:p, :p], whole[p:, p:] = self.fixed_covariance, rest
+        return whole
+
+    def standard_errors(self, kind: str = "observed") -> Any:
+        """Standard errors, shaped like params.
+
+        Args:
+            kind: of those of the components: "observed", the exact curvature; "average", as AI-REML programs print it.
+        """
+        errors = np.sqrt(np.diagonal(self.covariance(kind)))
+        p = len(self.solved.beta)
+        roots, sigma = self.solved.system.unpack(errors[p:])
+        names = [e.name for e in self.solved.design.effects]
+        return {"fixed": errors[:p], "effects": dict(zip(names, roots, strict=True)), "residual": np.array(sigma)}
+
+    def error_notes(self, kind: str = "observed") -> tuple[str, ...]:
+        """Why standard errors are NaN, one sentence for each reason."""
+        singular = zip(self.solved.design.effects, self.solved.singular, strict=True)
+        return tuple(f"{e.name}: its covariance is singular, where standard errors do not hold" for e, s in singular if s)
+
+    def confidence_intervals(self, level: float = 0.95, *, kind: str = "observed", scale: str = "natural") -> Any:
+        """(lower, upper) of Wald intervals, shaped like params; `profile(name)` for those by likelihood."""
+        import jax
+
+        reach = ndtri(0.5 + level / 2)
+        errors = self.standard_errors(kind)
+        return tuple(jax.tree.map(lambda a, e: a + s * reach * e, self.params, errors) for s in (-1, 1))
+
+    def _refused(self, what: str, instead: str) -> Any:
+        raise ValueError(f"{what}: the records of a mixed model share one latent: use {instead}")
+
+    def log_prob(self, x: Any = None) -> np.ndarray:
+        """Refused: the records are not independent."""
+        return self._refused("log_prob", "fit.log_likelihood")
+
+    def posterior(self, x: Any = None) -> Any:
+        """Refused: `random_effects()` has it."""
+        return self._refused("posterior", "fit.random_effects()")
+
+    def responsibilities(self, x: Any = None) -> np.ndarray:
+        """Refused: the latent is not finite."""
+        return self._refused("responsibilities", "fit.random_effects()")
+
+    def rate(self) -> Any:
+        """Refused: the fit ends with Newton's method."""
+        return self._refused("rate", "fit.information()")
+
+    def scores_per_observation(self) -> np.ndarray:
+        """Refused: the records are not independent."""
+        return self._refused("scores_per_observation", "fit.influence()")
+
+    def sensitivity(self, model: Any) -> Any:
+        """Refused."""
+        return self._refused("sensitivity", "lem.fit of the other model")
+
+    def wald_test(self, hypothesis: Any, value: Any = 0.0, *, kind: str = "observed") -> Any:
+        """Refused: `fixed_effects()` has t tests, `component_tests()` those of variances."""
+        return self._refused("wald_test", "fit.fixed_effects() or fit.component_tests()")
+
+    @property
+    def optima(self) -> Any:
+        """Of one start."""
+        return ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, ready for JSON."""
+        facts = self._facts()
+        fixed = self.fixed_effects()
+        return {
+            **facts,
+            "formula": self.declaration.formula,
+            "reml": self.declaration.reml,
+            "fixed_effects": _plain(fixed),
+            "variance_components": _plain(self.variance_components()),
+            "notes": list(self.notes),
+        }
+
+
+def _plain(table: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    return {
+        name: [None if isinstance(v, float) and not np.isfinite(v) else v for v in np.asarray(column).tolist()]
+        for name, column in table.items()
+    }
+
+
+def _scales(system: Any, spread: float) -> np.ndarray:
+    from latentem.models.mixed.estimate import scales_of
+
+    return scales_of(system, spread)
+
+
+def _without_any(solved: Solved) -> float:
+    """Log-likelihood of ordinary regression."""
+    moments, reml = solved.system.moments, solved.system.reml
+    p = len(solved.beta)
+    rss = moments.yy  # the ordinary regression has been taken off
+    n = moments.n - p * reml
+    value = n * np.log(2 * np.pi * rss / n) + n - moments.log_weights
+    if reml and p:
+        value += np.linalg.slogdet(moments.xx)[1]
+    return -0.5 * float(value)
