@@ -1,9 +1,10 @@
-"""Gaussian fields: one latent vector that all observations share, with a sparse precision. Structures of fields, and the linear
-algebra below them, for whoever writes a model.
+"""Gaussian fields: one latent vector that all observations share, with a sparse precision. Structures of fields, and
+the linear algebra below them, for whoever writes a model.
 """
 
 from latentem.forms.field.design import Effect, Gram, Moments, moments
 from latentem.forms.field.factor import Factor, NotPositiveDefinite
+from latentem.forms.field.levels import text_of
 from latentem.forms.field.linear import Point, System
 from latentem.forms.field.ordering import best as analyse
 from latentem.forms.field.pedigree import Pedigree
@@ -28,4 +29,5 @@ __all__ = [
     "analyse",
     "layout",
     "moments",
+    "text_of",
 ]

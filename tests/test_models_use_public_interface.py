@@ -11,11 +11,12 @@ PUBLIC = {"latentem", "latentem.families", "latentem.constraints", "latentem.pri
 #: Building blocks for whoever writes a model: tables of other libraries, sums over rows in chunks, Newton, tail areas.
 PUBLIC |= {
     "latentem.data",
+    "latentem.field",
     "latentem.numerics.chunks",
     "latentem.numerics.newton",
     "latentem.inference.intervals",
 }
-OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels"}
+OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels", "formulae", "pandas"}
 
 
 def imported(source: str) -> Iterator[str]:
@@ -41,7 +42,7 @@ def violations(source: str) -> list[str]:
     return found
 
 
-STANDARD = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "typing"}
+STANDARD = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "re", "time", "typing"}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""The command `latentem` with `demo`, `mixture`, `hmm` and `irt`; `latentem --help` says what they take.
+"""The command `latentem` with `demo`, `mixture`, `hmm`, `irt` and `mixed`; `latentem --help` says what they take.
 
 Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
 converge, its files are written all the same.
 
 What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
 
-- `demo`, `mixture`, `hmm`, `irt`: one command each.
+- `demo`, `mixture`, `hmm`, `irt`, `mixed`: one command each.
 - `reading`: columns of CSV and Parquet files, with their places for complaints.
 - `common`: what the commands that fit share; `errors`: what is told in one line.
 - `environment`: what is set before JAX is imported.
@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from latentem.cli import demo, environment, hmm, irt, mixture
+from latentem.cli import demo, environment, hmm, irt, mixed, mixture
 from latentem.cli.errors import InputError
 
 
@@ -44,8 +44,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture,hmm,irt}")
-    for name, module in (("demo", demo), ("mixture", mixture), ("hmm", hmm), ("irt", irt)):
+    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture,hmm,irt,mixed}")
+    for name, module in (("demo", demo), ("mixture", mixture), ("hmm", hmm), ("irt", irt), ("mixed", mixed)):
         told = (module.__doc__ or "").strip()
         command = commands.add_parser(
             name,

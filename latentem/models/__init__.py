@@ -19,4 +19,15 @@ from latentem.models.kmeans import KMeans
 from latentem.models.mixed import Mixed
 from latentem.models.mixture import GaussianMixture, Mixture
 
-__all__ = ["HMM", "HSMM", "IRT", "GaussianMixture", "ItemModel", "KMeans", "Mixed", "Mixture", "logit_normal", "responses"]
+__all__ = [
+    "HMM",
+    "HSMM",
+    "IRT",
+    "GaussianMixture",
+    "ItemModel",
+    "KMeans",
+    "Mixed",
+    "Mixture",
+    "logit_normal",
+    "responses",
+]

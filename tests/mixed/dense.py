@@ -7,7 +7,11 @@ from scipy.optimize import minimize
 
 
 def covariance(
-    roots: Sequence[np.ndarray], sigma: float, designs: Sequence[np.ndarray], kernels: Sequence[np.ndarray], weights: np.ndarray
+    roots: Sequence[np.ndarray],
+    sigma: float,
+    designs: Sequence[np.ndarray],
+    kernels: Sequence[np.ndarray],
+    weights: np.ndarray,
 ) -> np.ndarray:
     """V = sum of Z (Lambda Lambda' kron K) Z' + sigma^2 / weights; Z has the coordinates one after another."""
     v = np.diag(sigma**2 / weights)
@@ -34,8 +38,11 @@ def one_hot(codes: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
     return np.concatenate([levels * columns[:, a : a + 1] for a in range(columns.shape[1])], axis=1)
 
 
-def maximum(y: np.ndarray, x: np.ndarray, designs: Sequence[np.ndarray], reml: bool, kernels: Sequence[np.ndarray] | None = None) -> float:
-    """Largest log-likelihood of a model of scalar effects, by a search without derivatives over log standard deviations."""
+def maximum(
+    y: np.ndarray, x: np.ndarray, designs: Sequence[np.ndarray], reml: bool, kernels: Sequence[np.ndarray] | None = None
+) -> float:
+    """Largest log-likelihood of a model of scalar effects, by a search without derivatives over log standard
+    deviations."""
     kernels = [np.eye(z.shape[1]) for z in designs] if kernels is None else kernels
     ones = np.ones(len(y))
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from mixed import dense
 
 import latentem as lem
 from latentem.field import Effect, System, layout, moments
-from mixed import dense
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -50,7 +50,10 @@ def test_point_against_dense(reml: bool, theta: np.ndarray) -> None:
     h = 1e-5
     steps = h * np.eye(len(theta))
     numeric = [
-        (dense.log_likelihood(Y, X, covariance(system, theta + s), reml) - dense.log_likelihood(Y, X, covariance(system, theta - s), reml))
+        (
+            dense.log_likelihood(Y, X, covariance(system, theta + s), reml)
+            - dense.log_likelihood(Y, X, covariance(system, theta - s), reml)
+        )
         / (2 * h)
         for s in steps
     ]

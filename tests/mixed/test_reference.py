@@ -3,15 +3,14 @@
 from functools import cache
 from typing import Any
 
-
 import numpy as np
 import pytest
-
-import latentem as lem
 from mixed import dense
 
-#: lme4 1.1-31, lmer with BOBYQA to rhoend 1e-12: log-likelihood, fixed effects, their standard errors, (co)variances with the
-#: residual last. BOBYQA leaves the components at about 1e-6 of themselves; Newton does not.
+import latentem as lem
+
+#: lme4 1.1-31, lmer with BOBYQA to rhoend 1e-12: log-likelihood, fixed effects, their standard errors, (co)variances
+#: with the residual last. BOBYQA leaves the components at about 1e-6 of themselves; Newton does not.
 LME4: dict[tuple[str, bool], tuple[float, list[float], list[float], list[float]]] = {
     ("reaction ~ days + (days | subject)", False): (
         -875.969672231599,
@@ -37,8 +36,18 @@ LME4: dict[tuple[str, bool], tuple[float, list[float], list[float], list[float]]
         [9.74671633893592, 0.804221428228504],
         [1378.17853886622, 960.456576848513],
     ),
-    ("grams ~ 1 + (1 | batch)", False): (-163.663529940568, [1527.5], [17.6945537377777], [1388.33339569397, 2451.24998090325]),
-    ("grams ~ 1 + (1 | batch)", True): (-159.827138421129, [1527.5], [19.3834119436727], [1764.04994926988, 2451.25001099403]),
+    ("grams ~ 1 + (1 | batch)", False): (
+        -163.663529940568,
+        [1527.5],
+        [17.6945537377777],
+        [1388.33339569397, 2451.24998090325],
+    ),
+    ("grams ~ 1 + (1 | batch)", True): (
+        -159.827138421129,
+        [1527.5],
+        [19.3834119436727],
+        [1764.04994926988, 2451.25001099403],
+    ),
     ("diameter ~ 1 + (1 | plate) + (1 | sample)", False): (
         -166.09417433425,
         [22.9722222222128],
@@ -160,7 +169,8 @@ def test_mrode_31_breeding_values() -> None:
     np.testing.assert_allclose([by_name[str(k)] for k in range(1, 9)], MRODE_31_ANIMALS, atol=1e-12)
 
 
-#: REML by EM from (0.2, 0.4), traced in R with dense algebra: iteration, variances of animals and residual, log-likelihood.
+#: REML by EM from (0.2, 0.4), traced in R with dense algebra: iteration, variances of animals and residual,
+#: log-likelihood.
 MRODE_11 = [
     (1, 0.212463106252574, 0.505663246052012, -5.01118252339139),
     (2, 0.219068067790865, 0.579652062228951, -4.96917378688013),

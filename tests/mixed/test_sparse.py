@@ -1,4 +1,5 @@
-"""The sparse factor, its log-determinant, solutions and selected inverse against dense algebra; pedigrees against their matrix."""
+"""The sparse factor, its log-determinant, solutions and selected inverse against dense algebra; pedigrees against their
+matrix."""
 
 import numpy as np
 import pytest
@@ -79,7 +80,8 @@ def families(seed: int = 0, n: int = 40) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def tabular(identity: np.ndarray, sire: np.ndarray, dam: np.ndarray) -> np.ndarray:
-    """The relationship matrix by the tabular method (Emik and Terrill 1949), rows in the order of the names 1, 2, ..."""
+    """The relationship matrix by the tabular method (Emik and Terrill 1949), rows in the order of the names 1, 2,
+    ..."""
     n = len(identity)
     parents = {int(i): (int(s), int(d)) for i, s, d in zip(identity, sire, dam, strict=True)}
     a = np.zeros((n + 1, n + 1))
@@ -108,8 +110,8 @@ def test_pedigree_against_the_tabular_method(seed: int) -> None:
 
 
 def test_cancelled_entries_of_an_inverse_are_no_part_of_its_pattern() -> None:
-    # Henderson's rules add entries that cancel: full sibs whose parents are mated elsewhere, say. SciPy's sparse sums drop
-    # explicit zeros, so patterns that keep them go out of step.
+    # Henderson's rules add entries that cancel: full sibs whose parents are mated elsewhere, say. SciPy's sparse sums
+    # drop explicit zeros, so patterns that keep them go out of step.
     data = lem.datasets.mrode_calves()
     rows, columns, values = lem.pedigree(data.calf, data.sire, data.dam).inverse()
     assert np.abs(values).min() > 1e-12

@@ -4,8 +4,7 @@ from latentem.datasets.dataset import Columns, published
 
 
 @published(
-    "Box, G. E. P. and Tiao, G. C. (1973). Bayesian Inference in Statistical Analysis. Addison-Wesley, "
-    "Table 5.1.4."
+    "Box, G. E. P. and Tiao, G. C. (1973). Bayesian Inference in Statistical Analysis. Addison-Wesley, Table 5.1.4."
 )
 def dyestuff_simulated() -> Columns:
     """Simulated yields of six batches that differ less than chance alone would make them.

@@ -4,8 +4,8 @@ from latentem.datasets.dataset import Columns, published
 
 
 @published(
-    "Mrode, R. A. (2005). Linear Models for the Prediction of Animal Breeding Values, 2nd edition. CABI, examples 3.1 and "
-    "11.6."
+    "Mrode, R. A. (2005). Linear Models for the Prediction of Animal Breeding Values, 2nd edition. CABI, "
+    "examples 3.1 and 11.6."
 )
 def mrode_calves() -> Columns:
     """Weight gain of five calves of a small pedigree, an example of animal models.

@@ -26,12 +26,13 @@ def pedigree(identity: Any, sire: Any, dam: Any, birth: Any = None) -> Pedigree:
     """Levels related by descent: covariance A, the numerator relationship matrix, inbreeding included.
 
     Args:
-        identity, sire, dam: (q,) names, text or whole numbers, in any order; a parent that is not known is None, NaN, "",
-            "NA", 0 or ".". Parents without a line of their own are founders.
+        identity, sire, dam: (q,) names, text or whole numbers, in any order; a parent that is not known is None, NaN,
+            "", "NA", 0 or ".". Parents without a line of their own are founders.
         birth: (q,) when each was born, checked against the parents' where it is given.
 
     Raises:
-        ValueError: lengths differ; an individual is listed twice, descends from itself, or is not younger than a parent.
+        ValueError: lengths differ; an individual is listed twice, descends from itself, or is not younger than a
+            parent.
 
     References:
         Henderson, C. R. (1976). Biometrics 32, 69-83; Quaas, R. L. (1976). Biometrics 32, 949-953.
@@ -81,7 +82,8 @@ def relationship(matrix: Any, names: Any = None, *, inverse: bool = False) -> Re
 
 
 def random_walk() -> RandomWalk:
-    """Levels along numbers, such as years: a random walk with variance 1 for each unit, from 0 one unit before the first.
+    """Levels along numbers, such as years: a random walk with variance 1 for each unit, from 0 one unit before the
+    first.
 
     >>> lem.random_walk()
     RandomWalk()
@@ -90,8 +92,8 @@ def random_walk() -> RandomWalk:
 
 
 def neighbours(graph: Any, strength: float = 0.95) -> Neighbours:
-    """Levels on a graph, such as districts on a map: precision D - strength W, W the adjacency, D the number of neighbours (a
-    proper conditional autoregression).
+    """Levels on a graph, such as districts on a map: precision D - strength W, W the adjacency, D the number of
+    neighbours (a proper conditional autoregression).
 
     Args:
         graph: a mapping from each level to its neighbours, or pairs of levels.

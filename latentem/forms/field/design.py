@@ -1,7 +1,7 @@
 """What records say of a linear model with effects of many levels, added up once: afterwards no step looks at a record.
 
-The mean of a record is x'beta + sum over effects i, coordinates a of z_ia b_i[a, level]; with b_i = Lambda_i u_i and u_i of
-covariance I kron K_i. All that the likelihood needs of the data are weighted sums of products of x, z and y.
+The mean of a record is x'beta + sum over effects i, coordinates a of z_ia b_i[a, level]; with b_i = Lambda_i u_i and
+u_i of covariance I kron K_i. All that the likelihood needs of the data are weighted sums of products of x, z and y.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def moments(
     weighted = weights[:, None] * np.column_stack([x, y])
     p = x.shape[1]
     sums = [effect.sums(weighted) for effect in effects]
-    grams = {(i, j): _gram(effects[i], effects[j], weights) for i in range(len(effects)) for j in range(i, len(effects))}
+    grams = {
+        (i, j): _gram(effects[i], effects[j], weights) for i in range(len(effects)) for j in range(i, len(effects))
+    }
     return Moments(
         n,
         log_weights,

@@ -1,5 +1,5 @@
-"""Numeric Cholesky factor of a sparse symmetric matrix, by levels of its elimination tree: log-determinant, solutions, and the
-entries of its inverse on the pattern of the factor (the gradient of the log-determinant).
+"""Numeric Cholesky factor of a sparse symmetric matrix, by levels of its elimination tree: log-determinant, solutions,
+and the entries of its inverse on the pattern of the factor (the gradient of the log-determinant).
 
 References:
     Takahashi, K., Fagan, J. and Chin, M.-S. (1973). Formation of a sparse bus impedance matrix and its application to
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg as la
 from jaxtyping import Float
-from scipy.linalg import lapack
 
 from latentem.forms.field.symbolic import Symbolic
+
+POTRF, POTRI = (_f for _f in la.get_lapack_funcs(("potrf", "potri"), dtype=np.float64))
 
 
 class NotPositiveDefinite(ArithmeticError):
@@ -50,7 +51,7 @@ class Factor:
         square = v[len(symbolic.rows) :].reshape(symbolic.tail, symbolic.tail).T
         self._upper = square
         if symbolic.tail:
-            self._upper, failed = lapack.dpotrf(square, lower=0, clean=0, overwrite_a=1)
+            self._upper, failed = POTRF(square, lower=0, clean=0, overwrite_a=1)
             if failed:
                 raise NotPositiveDefinite("the dense tail of the matrix is not positive definite")
 
@@ -104,7 +105,7 @@ class Factor:
         stored = len(s.rows)
         z = np.empty(s.storage)
         if s.tail:
-            whole, failed = lapack.dpotri(self._upper, lower=0, overwrite_c=0)
+            whole, failed = POTRI(self._upper, lower=0, overwrite_c=0)
             if failed:
                 raise NotPositiveDefinite("the dense tail of the matrix is singular")
             z[stored:] = whole.T.ravel()
@@ -121,7 +122,9 @@ class Factor:
                 entry = ratio[level.entries]
                 z[level.entries] = z[diagonal] * entry - found[level.entries - begin]
                 z[level.diagonal] = 1 / v[level.diagonal] ** 2
-                z[level.diagonal[level.column_targets]] -= np.add.reduceat(entry * z[level.entries], level.column_starts)
+                z[level.diagonal[level.column_targets]] -= np.add.reduceat(
+                    entry * z[level.entries], level.column_starts
+                )
             else:
                 z[level.diagonal] = 1 / v[level.diagonal] ** 2
         return z

@@ -8,7 +8,8 @@ import numpy as np
 
 
 def text_of(values: Any) -> np.ndarray:
-    """Names of values, (n,) text: whole numbers without a point, others as they are printed; "" where one is missing."""
+    """Names of values, (n,) text: whole numbers without a point, others as they are printed; "" where one is
+    missing."""
     array = np.asarray(values)
     if array.dtype.kind in "iu":
         return array.astype(np.int64).astype(str)

@@ -1,10 +1,10 @@
-"""The E-step of a Gaussian field seen through linear records, at given parameters: log-likelihood (ML or REML), posterior of the
-field, score, average information, and the parameters of the next EM step.
+"""The E-step of a Gaussian field seen through linear records, at given parameters: log-likelihood (ML or REML),
+posterior of the field, score, average information, and the parameters of the next EM step.
 
 References:
-    Henderson, C. R. (1984). Applications of Linear Models in Animal Breeding; Gilmour, A. R., Thompson, R. and Cullis, B. R.
-    (1995). Average information REML. Biometrics 51, 1440-1450; Liu, C., Rubin, D. B. and Wu, Y. N. (1998). Parameter expansion
-    to accelerate EM: the PX-EM algorithm. Biometrika 85, 755-770.
+    Henderson, C. R. (1984). Applications of Linear Models in Animal Breeding; Gilmour, A. R., Thompson, R. and Cullis,
+    B. R. (1995). Average information REML. Biometrics 51, 1440-1450; Liu, C., Rubin, D. B. and Wu, Y. N. (1998).
+    Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85, 755-770.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -43,8 +44,8 @@ class System:
         return [effect.r for effect in self.layout.effects]
 
     def unpack(self, theta: Float[np.ndarray, " P"]) -> tuple[list[np.ndarray], float]:
-        """(Lambda of each effect, residual standard deviation) of the vector of parameters: the lower triangles by rows, then
-        the standard deviation."""
+        """(Lambda of each effect, residual standard deviation) of the vector of parameters: the lower triangles by
+        rows, then the standard deviation."""
         roots, at = [], 0
         for r in self.shapes():
             root = np.zeros((r, r))
@@ -72,7 +73,9 @@ class Point:
         self.scale = 1 / sigma**2
         self.factor = layout.factor(moments.grams, roots, self.scale)
         both = [np.concatenate([zy[:, :, None], zx], axis=2) for zy, zx in zip(moments.zy, moments.zx, strict=True)]
-        right = layout.join([self.scale * np.einsum("ab,aqk->bqk", root, part) for root, part in zip(roots, both, strict=True)])
+        right = layout.join(
+            [self.scale * np.einsum("ab,aqk->bqk", root, part) for root, part in zip(roots, both, strict=True)]
+        )
         solved = self.factor.solve(right)
         self._t = solved[:, 1:]  # (N, p)
         p = self._t.shape[1]
@@ -162,12 +165,10 @@ class Point:
     @cached_property
     def expected_rss(self) -> float:
         """E[(y - Xb - ZDu)'W(y - Xb - ZDu) | y]."""
-        means = [np.einsum("aq,bq->ab", u, (e.bound.precision @ u.T).T) for e, u in zip(self.system.layout.effects, self.u, strict=True)]
-        kept = sum(np.trace(q) for q in self.prior_quadratics)
-        own = sum(np.trace(m) for m in means)
+        kept = sum(float(np.trace(q)) for q in self.prior_quadratics)
         entries = self.system.layout.size + (len(self.beta) if self.system.reml else 0)
-        # The traces: tr(C^-1 sD'GD) = entries - tr(C^-1 P), with fixed effects in C under REML.
-        return self.sigma**2 * (self.quadratic - own + entries - (kept - own))
+        # tr(C^-1 sD'GD) = entries - tr(C^-1 P), with the fixed effects in C under REML; y'Py = s e'We + u'Pu.
+        return self.sigma**2 * (self.quadratic + entries - kept)
 
     @cached_property
     def score(self) -> Float[np.ndarray, " P"]:
@@ -224,7 +225,9 @@ class Point:
         ff[-1, -1] = 4 * (self.quadratic - own)
         xf = np.zeros((len(self.beta), k))
         xf[:, :-1] = sum(np.einsum("aqp,aqk->pk", zx, f) for zx, f in zip(moments.zx, stacked, strict=True))
-        right = layout.join([self.scale * np.einsum("ab,aqk->bqk", root, z) for root, z in zip(self.roots, zf, strict=True)])
+        right = layout.join(
+            [self.scale * np.einsum("ab,aqk->bqk", root, z) for root, z in zip(self.roots, zf, strict=True)]
+        )
         solved = self.factor.solve(right)
         inner = self.scale * ff - right.T @ solved
         if len(self.beta):
@@ -246,7 +249,8 @@ class Point:
         return self.system.pack(roots, float(np.sqrt(self.expected_rss / self.system.moments.n)))
 
     def px_em(self) -> Float[np.ndarray, " P"]:
-        """The parameters after one step of parameter-expanded EM: least squares for Lambda, then the field is rescaled."""
+        """The parameters after one step of parameter-expanded EM: least squares for Lambda, then the field is
+        rescaled."""
         s = self.system
         effects, moments = s.layout.effects, s.moments
         sizes = [e.r**2 for e in effects]
@@ -256,7 +260,9 @@ class Point:
             means = np.einsum("bm,cm->mbc", self.u[i][:, gram.rows], self.u[j][:, gram.columns])
             flat = gram.blocks.reshape(len(means), -1).T @ means.reshape(len(means), -1)
             shape = gram.blocks.shape[1:]
-            whole = (flat.reshape(*shape, *shape) + self.products[i, j]).transpose(0, 2, 1, 3).reshape(sizes[i], sizes[j])
+            whole = (
+                (flat.reshape(*shape, *shape) + self.products[i, j]).transpose(0, 2, 1, 3).reshape(sizes[i], sizes[j])
+            )
             left[begin[i] : begin[i + 1], begin[j] : begin[j + 1]] = whole
             left[begin[j] : begin[j + 1], begin[i] : begin[i + 1]] = whole.T
         for i in range(len(effects)):
@@ -285,5 +291,5 @@ def _root(covariance: np.ndarray) -> np.ndarray:
         return la.cholesky(covariance, lower=True)
     except la.LinAlgError:
         values, vectors = la.eigh(covariance)
-        upper = la.qr((vectors * np.sqrt(np.maximum(values, 0))).T, mode="r")[0]
+        upper: Any = la.qr((vectors * np.sqrt(np.maximum(values, 0))).T, mode="r")[0]
         return (upper * np.where(np.diagonal(upper) < 0, -1.0, 1.0)[:, None]).T

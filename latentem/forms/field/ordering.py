@@ -55,9 +55,7 @@ def minimum_degree(size: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
     pattern.data[:] = 1e-6
     matrix = (pattern + sp.identity(size, format="csc") * 2.0).tocsc()
     options = {"SymmetricMode": True}
-    lu = spilu(
-        matrix, drop_tol=0.5, fill_factor=1, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options
-    )
+    lu = spilu(matrix, drop_tol=0.5, fill_factor=1, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     place = np.asarray(lu.perm_c, dtype=np.int64)
     order = np.empty(size, dtype=np.int64)
     order[place] = np.arange(size)

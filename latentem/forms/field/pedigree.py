@@ -7,7 +7,8 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,11 @@ class Pedigree(Structure):
     sire: Int[np.ndarray, " q"]
     dam: Int[np.ndarray, " q"]
     generation: Int[np.ndarray, " q"]
-    inbreeding: Float[np.ndarray, " q"] = field(default=None)  # pyright: ignore[reportArgumentType]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inbreeding", _inbreeding(self.sire, self.dam, self.generation))
+    @cached_property
+    def inbreeding(self) -> Float[np.ndarray, " q"]:
+        """Probability that both genes of a place are of one origin: half the relationship of the parents."""
+        return _inbreeding(self.sire, self.dam, self.generation)
 
     def __repr__(self) -> str:
         return f"Pedigree({len(self.names)} individuals, {int(self.generation.max()) + 1} generations)"
@@ -114,8 +116,8 @@ def read_pedigree(identity: Any, sire: Any, dam: Any, birth: Any = None) -> Pedi
     """The pedigree of these individuals.
 
     Args:
-        identity, sire, dam: (q,) names (text or whole numbers); a parent that is not known is None, NaN, "", "NA", 0 or ".".
-            Parents without a line of their own are founders.
+        identity, sire, dam: (q,) names (text or whole numbers); a parent that is not known is None, NaN, "", "NA", 0 or
+            ".". Parents without a line of their own are founders.
         birth: (q,) when each was born, numbers, checked against the parents' where it is given.
 
     Raises:
@@ -124,25 +126,29 @@ def read_pedigree(identity: Any, sire: Any, dam: Any, birth: Any = None) -> Pedi
     """
     names, sires, dams = text_of(identity), text_of(sire), text_of(dam)
     if not len(names) == len(sires) == len(dams):
-        raise ValueError(f"pedigree: {len(names)} individuals, {len(sires)} sires, {len(dams)} dams: expected one of each")
+        raise ValueError(
+            f"pedigree: {len(names)} individuals, {len(sires)} sires, {len(dams)} dams: expected one of each"
+        )
     if not len(names):
         raise ValueError("pedigree: no individuals: expected at least one")
     if np.any(names == ""):
         raise ValueError(f"pedigree: the individual on row {int(np.argmax(names == ''))} has no name: give it one")
     listed, counts = np.unique(names, return_counts=True)
     if np.any(counts > 1):
-        raise ValueError(f"pedigree: {str(listed[np.argmax(counts > 1)])!r} is listed twice: expected one line for each")
+        raise ValueError(
+            f"pedigree: {str(listed[np.argmax(counts > 1)])!r} is listed twice: expected one line for each"
+        )
     unknown = [text for text in UNKNOWN if text not in listed]
     parents = np.concatenate([sires, dams])
     parents = np.unique(parents[~np.isin(parents, unknown)])
     founders = parents[~np.isin(parents, listed)]
     whole = np.concatenate([founders, names])
     none = np.full(len(founders), -1)
-    found = [np.concatenate([none, np.where(np.isin(p, unknown), -1, codes_of(p, whole))]) for p in (sires, dams)]
-    generation = _generations(whole, *found)
+    s, d = (np.concatenate([none, np.where(np.isin(p, unknown), -1, codes_of(p, whole))]) for p in (sires, dams))
+    generation = _generations(whole, s, d)
     if birth is not None:
-        _check_births(whole, *found, np.concatenate([np.full(len(founders), -np.inf), np.asarray(birth, float)]))
-    return Pedigree(whole, *found, generation)
+        _check_births(whole, s, d, np.concatenate([np.full(len(founders), -np.inf), np.asarray(birth, float)]))
+    return Pedigree(whole, s, d, generation)
 
 
 def _generations(names: np.ndarray, sire: np.ndarray, dam: np.ndarray) -> np.ndarray:
@@ -151,7 +157,9 @@ def _generations(names: np.ndarray, sire: np.ndarray, dam: np.ndarray) -> np.nda
         s, d = sire[left], dam[left]
         ready = ((s < 0) | (generation[s] >= 0)) & ((d < 0) | (generation[d] >= 0))
         if not ready.any():
-            raise ValueError(f"pedigree: {_in_loop(left[0], left, names, sire, dam)} descends from itself: remove the loop")
+            raise ValueError(
+                f"pedigree: {_in_loop(left[0], left, names, sire, dam)} descends from itself: remove the loop"
+            )
         generation[left[ready]] = g
         left, g = left[~ready], g + 1
     return generation
@@ -170,7 +178,9 @@ def _check_births(names: np.ndarray, sire: np.ndarray, dam: np.ndarray, birth: n
         wrong = np.flatnonzero((parent >= 0) & (birth[parent] >= birth))
         if len(wrong):
             child = wrong[0]
-            told = f"pedigree: {str(names[parent[child]])!r}, {word} of {str(names[child])!r}, is younger than its child"
+            told = (
+                f"pedigree: {str(names[parent[child]])!r}, {word} of {str(names[child])!r}, is younger than its child"
+            )
             raise ValueError(f"{told}: born {birth[parent[child]]:g} and {birth[child]:g}; correct one of them")
 
 
@@ -189,7 +199,7 @@ def _inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray) -> np
     is_parent = np.zeros(q, dtype=bool)
     is_parent[np.concatenate([sire[sire >= 0], dam[dam >= 0]])] = True
     row = np.full(q, -1)
-    lines = sp.csr_matrix((0, q))
+    lines: Any = sp.csr_matrix((0, q))
     for g in range(int(generation.max(initial=0)) + 1):
         at = np.flatnonzero(generation == g)
         s, m = sire[at], dam[at]
@@ -201,10 +211,12 @@ def _inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray) -> np
         d[at] = _mendelian(s, m, f)
         keep = at[is_parent[at]]
         if len(keep):
-            new = sp.csr_matrix((np.ones(len(keep)), (np.arange(len(keep)), keep)), shape=(len(keep), q))
+            new: Any = sp.csr_matrix((np.ones(len(keep)), (np.arange(len(keep)), keep)), shape=(len(keep), q))
             for parent in (sire[keep], dam[keep]):
                 has = np.flatnonzero(parent >= 0)
-                pick = sp.csr_matrix((np.full(len(has), 0.5), (has, row[parent[has]])), shape=(len(keep), lines.shape[0]))
+                pick = sp.csr_matrix(
+                    (np.full(len(has), 0.5), (has, row[parent[has]])), shape=(len(keep), lines.shape[0])
+                )
                 new = new + pick @ lines
             row[keep] = lines.shape[0] + np.arange(len(keep))
             lines = sp.vstack([lines, new], format="csr")

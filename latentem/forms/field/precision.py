@@ -1,4 +1,5 @@
-"""The precision of a whitened field given the records, C = s D'Z'WZ D + blockdiag(I kron K^-1) with D = blockdiag(Lambda kron
+"""The precision of a whitened field given the records, C = s D'Z'WZ D + blockdiag(I kron K^-1) with D =
+blockdiag(Lambda kron
 I): where its entries lie, how it is put together at new parameters, what its inverse says on its own pattern."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is known of a field before any observation: which levels it has and how their values hang together.
 
-A structure is what a user writes; met with the levels of the data it becomes a `Bound` one, with a covariance K known up to
-its scale, given by its sparse inverse.
+A structure is what a user writes; met with the levels of the data it becomes a `Bound` one, with a covariance K known
+up to its scale, given by its sparse inverse.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from latentem.forms.field.factor import Factor, NotPositiveDefinite
+from latentem.forms.field.factor import POTRI, Factor, NotPositiveDefinite
 from latentem.forms.field.levels import codes_of, names_of
 from latentem.forms.field.ordering import best
 
@@ -115,7 +115,9 @@ class Relationship(Structure):
                 raise ValueError(f"{told}: name the rows, lem.relationship(matrix, names)")
         else:
             names = self.names
-        bound = from_covariance(names, self.covariance) if self.precision is None else from_precision(names, self.precision)
+        bound = (
+            from_covariance(names, self.covariance) if self.precision is None else from_precision(names, self.precision)
+        )
         refuse_unknown(bound, seen, name, "its relationship matrix")
         return bound
 
@@ -164,7 +166,7 @@ def from_covariance(names: np.ndarray, covariance: Any) -> Bound:
     """A structure of a covariance matrix (q, q) that is positive definite."""
     k = np.asarray(covariance.todense() if sp.issparse(covariance) else covariance, dtype=np.float64)
     lower = la.cholesky(k, lower=True, check_finite=False)
-    inverse, _ = la.lapack.dpotri(lower, lower=1)
+    inverse, _ = POTRI(lower, lower=1)
     rows, columns = np.tril_indices(len(k))
     logdet = 2 * float(np.log(np.diagonal(lower)).sum())
     return Bound(
@@ -186,10 +188,10 @@ def from_precision(names: np.ndarray, precision: Any) -> Bound:
     Raises:
         ValueError: it is not positive definite.
     """
-    low = sp.tril(precision).tocoo()
+    low: Any = sp.tril(precision).tocoo()
     low.sum_duplicates()
     low.eliminate_zeros()
-    q = low.shape[0]
+    q = int(low.shape[0])
     symbolic = best(q, low.row, low.col)
     values = np.zeros(symbolic.storage)
     values[symbolic.entries(low.row, low.col)] = low.data
@@ -217,4 +219,6 @@ def refuse_unknown(bound: Bound, seen: Any, name: str, where: str) -> None:
     if np.any(codes < 0):
         first = int(np.argmax(codes < 0))
         told = f"{name}: {np.asarray(seen, dtype=object)[first]!r} (record {first}) is not in {where}"
-        raise ValueError(f"{told}: {len(np.unique(np.asarray(seen, dtype=str)[codes < 0]))} levels are missing; add them")
+        raise ValueError(
+            f"{told}: {len(np.unique(np.asarray(seen, dtype=str)[codes < 0]))} levels are missing; add them"
+        )

@@ -1,5 +1,5 @@
-"""Symbolic Cholesky analysis of a sparse symmetric matrix, once for all its values: the elimination tree, the structure of
-every column, what can be computed side by side (levels of the tree), and a dense tail that goes to LAPACK.
+"""Symbolic Cholesky analysis of a sparse symmetric matrix, once for all its values: the elimination tree, the structure
+of every column, what can be computed side by side (levels of the tree), and a dense tail that goes to LAPACK.
 
 References:
     Davis, T. A. (2006). Direct Methods for Sparse Linear Systems. SIAM, chapter 4 (elimination tree, column structure).
@@ -132,9 +132,7 @@ def analyse(rows: np.ndarray, columns: np.ndarray, order: np.ndarray, limit: flo
     return _plan(n, np.asarray(order), place, *structure)
 
 
-def _structure(
-    n: int, i: np.ndarray, j: np.ndarray, limit: float
-) -> tuple[list[np.ndarray], np.ndarray, int] | None:
+def _structure(n: int, i: np.ndarray, j: np.ndarray, limit: float) -> tuple[list[np.ndarray], np.ndarray, int] | None:
     """(rows below the diagonal of each column of the head, sorted; the level of each; pairs of entries)."""
     low, high = np.minimum(i, j), np.maximum(i, j)
     off = low < high
@@ -155,7 +153,9 @@ def _structure(
                     together.update(structure[k][1:])
                 merged = sorted(together)
             else:
-                merged = np.unique(np.concatenate([merged, *(structure[k][1:] for k in kids)])).astype(np.int64).tolist()
+                merged = (
+                    np.unique(np.concatenate([merged, *(structure[k][1:] for k in kids)])).astype(np.int64).tolist()
+                )
             level[column] = 1 + max(level[k] for k in kids)
         count, left = len(merged), n - column
         if left <= LARGEST_TAIL and count >= 1 and count + 1 >= DENSE_SHARE * left and _pays(count, left):
@@ -188,7 +188,6 @@ def _plan(
     n: int, order: np.ndarray, place: np.ndarray, structure: list[np.ndarray], level: np.ndarray, pairs: int
 ) -> Symbolic:
     head = len(structure)
-    tail = n - head
     count = np.array([len(s) for s in structure], dtype=np.int64)
     by_level = np.argsort(level, kind="stable")
     begin = np.zeros(head, dtype=np.int64)  # first entry of each column, on the diagonal

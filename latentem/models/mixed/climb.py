@@ -1,8 +1,8 @@
-"""From a start to the maximum of a linear mixed model: a few EM steps, Newton with the average information, then Newton with the
-exact information, which is that of differenced scores and also gives the standard errors.
+"""From a start to the maximum of a linear mixed model: a few EM steps, Newton with the average information, then Newton
+with the exact information, which is that of differenced scores and also gives the standard errors.
 
-Standard deviations and Cholesky rows are the parameters, so a variance of zero is an interior point: the score is zero there
-and the exact curvature is not.
+Standard deviations and Cholesky rows are the parameters, so a variance of zero is an interior point: the score is zero
+there and the exact curvature is not.
 """
 
 from __future__ import annotations
@@ -100,7 +100,13 @@ def climb(
     stopped = _average_information(walk, scales, max_iterations, callback)
     information, decrement, converged = _exact(walk, scales, max_iterations if not stopped else 0)
     return Climb(
-        walk.point, walk.theta, information, np.array(walk.trace), walk.evaluations, converged and not stopped, decrement
+        walk.point,
+        walk.theta,
+        information,
+        np.array(walk.trace),
+        walk.evaluations,
+        converged and not stopped,
+        decrement,
     )
 
 
@@ -164,7 +170,9 @@ def _exact(walk: _Walk, scales: np.ndarray, limit: int) -> tuple[np.ndarray, flo
                 break
             step = vectors @ (score / size)
             step *= min(1.0, 1.0 / np.max(np.abs(step)))
-            if not any(walk.try_step(scales * step * 0.25**halving, _noise(walk.point.log_likelihood)) for halving in range(8)):
+            if not any(
+                walk.try_step(scales * step * 0.25**halving, _noise(walk.point.log_likelihood)) for halving in range(8)
+            ):
                 break
             score = vectors.T @ (walk.point.score * scales)
             before, decrement = decrement, float(np.sum(score**2 / size)) / 2

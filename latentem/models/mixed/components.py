@@ -1,5 +1,5 @@
-"""Variance components: estimates, correlations, standard errors, shares; heritability and other functions of them by the delta
-method; tests whether a component is there."""
+"""Variance components: estimates, correlations, standard errors, shares; heritability and other functions of them by
+the delta method; tests whether a component is there."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def variance_components(fit: Any, *, kind: str = "observed") -> dict[str, np.nda
         kind: of standard error: "observed" information, or "average", as AI-REML programs print it.
 
     Returns:
-        Columns group, coordinate, with (the other coordinate of a covariance, "" of a variance), variance (or covariance), sd
-        (or correlation), se (of the former), share (of the sum of all variances, NaN of a covariance).
+        Columns group, coordinate, with (the other coordinate of a covariance, "" of a variance), variance (or
+        covariance), sd (or correlation), se (of the former), share (of the sum of all variances, NaN of a covariance).
     """
     solved: Solved = fit.solved
     labels = _labels(solved)
@@ -130,9 +130,9 @@ def component_tests(fit: Any) -> dict[str, np.ndarray]:
     """Likelihood-ratio tests that a random effect is absent, each by one more fit without it.
 
     Returns:
-        Columns group, statistic, df, p. Of one variance the distribution is half a point mass at 0 and half chi-squared (Self
-        and Liang 1987), and p is exact in large samples; of several coordinates chi-squared with all their parameters, which
-        makes p too large.
+        Columns group, statistic, df, p. Of one variance the distribution is half a point mass at 0 and half chi-squared
+        (Self and Liang 1987), and p is exact in large samples; of several coordinates chi-squared with all their
+        parameters, which makes p too large.
     """
     solved: Solved = fit.solved
     rows = []

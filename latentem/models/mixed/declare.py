@@ -1,5 +1,5 @@
-"""From a formula and a table to arrays: responses, columns of the fixed effects, random effects with their levels; and what is
-refused at the door."""
+"""From a formula and a table to arrays: responses, columns of the fixed effects, random effects with their levels; and
+what is refused at the door."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg as la
 from jaxtyping import Float
 
-from latentem.field import Effect, Exchangeable, Structure
+from latentem.field import Effect, Exchangeable, Structure, text_of
 from latentem.models.mixed import formula as formulas
 from latentem.models.mixed.formula import Columns, Formula
 
@@ -72,7 +72,9 @@ def declare(
     known = [term.name for term in parsed.random]
     for group in relationship:
         if group not in known:
-            raise ValueError(f"relationship of {group!r}: no random term has that grouping; there are {', '.join(known)}")
+            raise ValueError(
+                f"relationship of {group!r}: no random term has that grouping; there are {', '.join(known)}"
+            )
     frequencies = _frequencies(weights, len(frame))
     used = [*names, precision] if precision else names
     there = ~frame[used].isna().any(axis=1).to_numpy() & (frequencies > 0)
@@ -89,7 +91,9 @@ def declare(
         raise ValueError(f"precision={precision!r} has a weight that is not positive: leave such records out")
     for what, array in (("response", y), ("fixed effects", fixed.values)):
         if not np.all(np.isfinite(array)):
-            raise ValueError(f"{what}: record {int(np.argmax(~np.isfinite(array).all(axis=1)))} is not finite: remove it")
+            raise ValueError(
+                f"{what}: record {int(np.argmax(~np.isfinite(array).all(axis=1)))} is not finite: remove it"
+            )
     return Design(
         y,
         fixed.values,
@@ -107,8 +111,6 @@ def declare(
 
 def levels_of(term: formulas.Random, frame: Any) -> np.ndarray:
     """(n,) the level of each record; of several columns "a:b"."""
-    from latentem.forms.field.levels import text_of
-
     texts = [text_of(frame[name].to_numpy()) for name in term.factors]
     joined = texts[0]
     for text in texts[1:]:
@@ -130,7 +132,9 @@ def effects_of(
         seen = levels_of(term, frame)
         count = len(np.unique(seen))
         if count < 2:
-            raise ValueError(f"{term.name} has one level, {str(seen[0])!r}: a random effect needs at least two; leave it out")
+            raise ValueError(
+                f"{term.name} has one level, {str(seen[0])!r}: a random effect needs at least two; leave it out"
+            )
         structure = relationship.get(term.name, Exchangeable())
         bound = structure.bind(seen, term.name)
         r = columns.values.shape[1]
@@ -138,7 +142,9 @@ def effects_of(
             raise ValueError(f"({term.expression} | {term.name}) has no column: expected (1 | {term.name})")
         if bound.independent and r * count >= len(frame):
             told = f"{term.name}: {r * count} random effects for {len(frame)} records"
-            raise ValueError(f"{told}, so they cannot be told from the residual: give fewer, or a relationship of its levels")
+            raise ValueError(
+                f"{told}, so they cannot be told from the residual: give fewer, or a relationship of its levels"
+            )
         name = term.name if term.name not in taken else f"{term.name}.{taken[term.name]}"
         taken[term.name] = taken.get(term.name, 0) + 1
         found.append(Effect(name, columns.names, bound, bound.index(seen), columns.values))
@@ -151,11 +157,12 @@ def refuse_collinear(x: np.ndarray, names: Sequence[str]) -> None:
         return
     size = np.sqrt(np.sum(x * x, axis=0))
     if np.any(size == 0):
-        raise ValueError(f"fixed effects: {names[int(np.argmin(size))]} is zero everywhere: leave it out")
-    r = la.qr(x / size, mode="r", pivoting=False)[0]
+        empty = names[int(np.argmin(size))]
+        raise ValueError(f"fixed effects: {empty} is zero everywhere: leave it out")
+    r: Any = la.qr(x / size, mode="r", pivoting=False)[0]
     dependent = np.flatnonzero(np.abs(np.diagonal(r)) < 1e-9)
     if len(dependent) or x.shape[1] > x.shape[0]:
-        told = ", ".join(names[k] for k in dependent) or f"{x.shape[1]} columns for {x.shape[0]} records"
+        told = ", ".join(names[int(k)] for k in dependent) or f"{x.shape[1]} columns for {x.shape[0]} records"
         raise ValueError(f"fixed effects are collinear: {told} follows from the columns before it; leave it out")
 
 

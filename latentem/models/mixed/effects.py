@@ -22,8 +22,8 @@ def fixed_effects(fit: Any, *, level: float = 0.95, df: str | None = "satterthwa
         Columns name, estimate, se, df, statistic, p, lower, upper.
 
     References:
-        Satterthwaite, F. E. (1946). Biometrics Bulletin 2, 110-114; Giesbrecht, F. G. and Burns, J. C. (1985). Biometrics
-        41, 477-486.
+        Satterthwaite, F. E. (1946). Biometrics Bulletin 2, 110-114; Giesbrecht, F. G. and Burns, J. C. (1985).
+        Biometrics 41, 477-486.
     """
     solved: Solved = fit.solved
     if not 0 < level < 1:
@@ -51,12 +51,14 @@ def fixed_effects(fit: Any, *, level: float = 0.95, df: str | None = "satterthwa
 
 
 def degrees_of_freedom(fit: Any, contrasts: Float[np.ndarray, "k p"]) -> Float[np.ndarray, " k"]:
-    """Satterthwaite's degrees of freedom of contrasts of the fixed effects: 2 v^2 / Var(v), v the variance of the contrast and
-    Var(v) by the delta method; infinite where the covariance of the parameters is not known."""
+    """Satterthwaite's degrees of freedom of contrasts of the fixed effects: 2 v^2 / Var(v), v the variance of the
+    contrast and Var(v) by the delta method; infinite where the covariance of the parameters is not known."""
     solved: Solved = fit.solved
     contrasts = np.atleast_2d(np.asarray(contrasts, dtype=np.float64))
     if contrasts.shape[1] != len(solved.beta):
-        raise ValueError(f"contrasts have {contrasts.shape[1]} columns: expected one for each of {len(solved.beta)} effects")
+        raise ValueError(
+            f"contrasts have {contrasts.shape[1]} columns: expected one for each of {len(solved.beta)} effects"
+        )
     if not hasattr(solved, "fixed_covariance_slopes") or not fit.status.ok:
         return np.full(len(contrasts), np.inf)
     covariance = solved.covariance()
@@ -75,12 +77,13 @@ def random_effects(fit: Any, group: str | None = None) -> dict[str, Any]:
         group: a grouping; all by default.
 
     Returns:
-        grouping -> table: `level`, then for each coordinate its predictions, `<coordinate>_se` (root of the prediction error
-        variance, the uncertainty of the fixed effects included) and `<coordinate>_reliability` (1 - PEV / prior variance). With
-        `group`, its table alone.
+        grouping -> table: `level`, then for each coordinate its predictions, `<coordinate>_se` (root of the prediction
+        error variance, the uncertainty of the fixed effects included) and `<coordinate>_reliability` (1 - PEV / prior
+        variance). With `group`, its table alone.
 
     References:
-        Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics 31, 423-447.
+        Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics 31,
+        423-447.
     """
     solved: Solved = fit.solved
     tables = {e.name: _table(solved, i) for i, e in enumerate(solved.design.effects)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -151,7 +152,8 @@ def ordinary(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndar
     if not x.shape[1]:
         return np.zeros(0), y.copy()
     root = np.sqrt(weights)
-    beta = la.lstsq(x * root[:, None], y * root)[0]
+    found: Any = la.lstsq(x * root[:, None], y * root)
+    beta = found[0]
     return beta, y - x @ beta
 
 
@@ -179,7 +181,9 @@ def maximum(
     try:
         climbed = climb(system.at, start, scales, max_iterations=max_iterations, callback=callback, em_steps=em_steps)
     except NotPositiveDefinite:
-        raise ValueError("the likelihood has no value at the start: pass other standard deviations as initial=") from None
+        raise ValueError(
+            "the likelihood has no value at the start: pass other standard deviations as initial="
+        ) from None
     roots, sigma = system.unpack(climbed.theta)
     signs = [np.where(np.diagonal(root) < 0, -1.0, 1.0) for root in roots]
     theta = system.pack([root * sign for root, sign in zip(roots, signs, strict=True)], abs(sigma))
@@ -199,7 +203,7 @@ def _snapped(system: System, theta: np.ndarray, value: float, scales: np.ndarray
         left, singular, _ = np.linalg.svd(roots[i] / size)
         small = singular < NEARLY_SINGULAR
         if small.any():
-            upper = la.qr((left * np.where(small, 0.0, singular)).T, mode="r")[0]
+            upper: Any = la.qr((left * np.where(small, 0.0, singular)).T, mode="r")[0]
             upper = upper * np.where(np.diagonal(upper) < 0, -1.0, 1.0)[:, None]
             upper[np.abs(upper) < 1e-9] = 0.0
             roots[i] = upper.T * size

@@ -19,8 +19,8 @@ from latentem.models.mixed.estimate import Solved, build, maximum, start_of
 class MixedFit(lem.Fit):
     """A fitted mixed model.
 
-    `params` holds "fixed" (p,), "effects" {grouping: Cholesky rows (r, r) of the covariance of its effects} and "residual", a
-    standard deviation.
+    `params` holds "fixed" (p,), "effects" {grouping: Cholesky rows (r, r) of the covariance of its effects} and
+    "residual", a standard deviation.
     """
 
     table: Any = field(default=None, repr=False)
@@ -33,14 +33,14 @@ class MixedFit(lem.Fit):
     function_of_components = components.function_of_components
     heritability = components.heritability
     component_tests = components.component_tests
-    predict = records.predict
+    predict = records.predict  # pyright: ignore[reportAssignmentType]
     residuals = records.residuals
-    influence = records.influence
+    influence = records.influence  # pyright: ignore[reportAssignmentType]
     simulate = simulation.simulate
-    sample = simulation.simulate
+    sample = simulation.simulate  # pyright: ignore[reportAssignmentType]
     bootstrap = simulation.bootstrap
     profile = profile.profile
-    summary = summary.summary
+    summary = summary.summary  # pyright: ignore[reportAssignmentType]
 
     @cached_property
     def solved(self) -> Solved:
@@ -51,7 +51,9 @@ class MixedFit(lem.Fit):
         """
         if self.declaration is None or self.table is None:
             missing = "model" if self.declaration is None else "data"
-            raise ValueError(f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these")
+            raise ValueError(
+                f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these"
+            )
         return self.declaration.solved_at(self.table, self.weights, self.params)
 
     @property
@@ -76,8 +78,8 @@ class MixedFit(lem.Fit):
         return solved.point.log_likelihood
 
     def information(self, kind: Any = "observed", **_: Any) -> np.ndarray:
-        """Information (P, P) of the Cholesky rows and the residual standard deviation: "observed" (differenced scores) or
-        "average"."""
+        """Information (P, P) of the Cholesky rows and the residual standard deviation: "observed" (differenced scores)
+        or "average"."""
         if kind not in ("observed", "average"):
             raise ValueError(f"kind={kind!r}: expected 'observed' or 'average'")
         return self.solved.information if kind == "observed" else self.solved.point.average_information
@@ -87,7 +89,9 @@ class MixedFit(lem.Fit):
         if coordinates != "natural":
             raise ValueError(f"coordinates={coordinates!r}: a mixed model has 'natural' ones only")
         if not self.status.ok:
-            raise ValueError(f"covariance: this fit has status {self.status.name}, so it is no maximum: {self.status.advice}")
+            raise ValueError(
+                f"covariance: this fit has status {self.status.name}, so it is no maximum: {self.status.advice}"
+            )
         p, rest = len(self.solved.beta), self.solved.covariance(kind)
         whole = np.zeros((p + len(rest), p + len(rest)))
         whole[:p, :p], whole[p:, p:] = self.fixed_covariance, rest
@@ -108,7 +112,9 @@ class MixedFit(lem.Fit):
     def error_notes(self, kind: str = "observed") -> tuple[str, ...]:
         """Why standard errors are NaN, one sentence for each reason."""
         singular = zip(self.solved.design.effects, self.solved.singular, strict=True)
-        return tuple(f"{e.name}: its covariance is singular, where standard errors do not hold" for e, s in singular if s)
+        return tuple(
+            f"{e.name}: its covariance is singular, where standard errors do not hold" for e, s in singular if s
+        )
 
     def confidence_intervals(self, level: float = 0.95, *, kind: str = "observed", scale: str = "natural") -> Any:
         """(lower, upper) of Wald intervals, shaped like params; `profile(name)` for those by likelihood."""
@@ -116,7 +122,8 @@ class MixedFit(lem.Fit):
 
         reach = ndtri(0.5 + level / 2)
         errors = self.standard_errors(kind)
-        return tuple(jax.tree.map(lambda a, e: a + s * reach * e, self.params, errors) for s in (-1, 1))
+        reaches = (-reach, reach)
+        return tuple(jax.tree.map(lambda a, e, r=r: a + r * e, self.params, errors) for r in reaches)
 
     def _refused(self, what: str, instead: str) -> Any:
         raise ValueError(f"{what}: the records of a mixed model share one latent: use {instead}")

@@ -78,7 +78,9 @@ def variables(formula: Formula, columns: list[str]) -> list[str]:
     Raises:
         ValueError: it names none of the columns, or a grouping or response that is no column.
     """
-    text = " ".join([*formula.responses, formula.fixed, *(f"{r.expression} {' '.join(r.factors)}" for r in formula.random)])
+    text = " ".join(
+        [*formula.responses, formula.fixed, *(f"{r.expression} {' '.join(r.factors)}" for r in formula.random)]
+    )
     found = []
     for match in NAME.finditer(text):
         name = match[0].strip("`")
@@ -86,7 +88,9 @@ def variables(formula: Formula, columns: list[str]) -> list[str]:
         if name in columns:
             found.append(name)
         elif not called and name not in ("I", "True", "False", "np"):
-            raise ValueError(f"formula {formula.text!r} names {name!r}, which is no column: there are {', '.join(columns)}")
+            raise ValueError(
+                f"formula {formula.text!r} names {name!r}, which is no column: there are {', '.join(columns)}"
+            )
     return list(dict.fromkeys(found))
 
 
@@ -120,7 +124,9 @@ class Columns:
 def response(expression: str, frame: Any, whole: str) -> Float[np.ndarray, " n"]:
     """Values of a left-hand side."""
     plain = expression in frame.columns
-    values = frame[expression].to_numpy() if plain else _matrices(f"0 + I({expression})", frame, whole).common.design_matrix
+    values = (
+        frame[expression].to_numpy() if plain else _matrices(f"0 + I({expression})", frame, whole).common.design_matrix
+    )
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or array.size != len(frame):
         raise ValueError(f"response {expression!r} holds no numbers: expected one number for each record")
@@ -149,7 +155,9 @@ def frame_of(data: Any) -> Any:
         return pd.DataFrame({name: np.asarray(column) for name, column in data.items()})
     if hasattr(data, "to_pandas"):
         return data.to_pandas().reset_index(drop=True)
-    raise TypeError(f"data of type {type(data).__name__}: expected a table or a dict of columns, for a formula names them")
+    raise TypeError(
+        f"data of type {type(data).__name__}: expected a table or a dict of columns, for a formula names them"
+    )
 
 
 def _matrices(expression: str, frame: Any, whole: str) -> Any:

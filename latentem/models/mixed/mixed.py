@@ -24,23 +24,25 @@ OPTIONS = ("weights", "initial", "max_iterations", "callback", "key", "progress"
 
 @dataclass(frozen=True)
 class Mixed:
-    """A linear mixed model: y = X beta + sum of Z b + e, fixed effects beta, random effects b of every level of some groupings.
+    """A linear mixed model: y = X beta + sum of Z b + e, fixed effects beta, random effects b of every level of some
+    groupings.
 
     Args:
-        formula: as in lme4, "milk ~ lact + log(dim) + (1 | id) + (1 | herd)": (1 | g), (x | g) with correlation, (x || g)
-            without, nested (1 | a/b), crossed, combinations (1 | a:b).
+        formula: as in lme4, "milk ~ lact + log(dim) + (1 | id) + (1 | herd)": (1 | g), (x | g) with correlation, (x ||
+            g) without, nested (1 | a/b), crossed, combinations (1 | a:b).
         relationship: grouping -> what is known of its levels: `lem.pedigree(...)`, `lem.relationship(matrix)`,
             `lem.random_walk()`, `lem.neighbours(graph)`; independent levels by default.
         reml: restricted maximum likelihood, fixed effects integrated out; else maximum likelihood.
-        precision: name of a column of precision weights: the residual variance of a record is divided by its weight. (The
-            `weights` of `lem.fit` are frequencies: they stand for repeated records.)
+        precision: name of a column of precision weights: the residual variance of a record is divided by its weight.
+            (The `weights` of `lem.fit` are frequencies: they stand for repeated records.)
 
-    The random effects are whitened, so a variance of zero is a point like any other; a few steps of EM are followed by Newton's
-    method on the average information, then on the exact one. Needs the library formulae, from the extra `mixed`.
+    The random effects are whitened, so a variance of zero is a point like any other; a few steps of EM are followed by
+    Newton's method on the average information, then on the exact one. Needs the library formulae, from the extra
+    `mixed`.
 
     References:
-        Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4. Journal of
-        Statistical Software 67(1).
+        Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4.
+        Journal of Statistical Software 67(1).
 
     >>> dyes = lem.datasets.dyestuff()
     >>> fit = lem.fit(lem.Mixed("grams ~ 1 + (1 | batch)"), dyes)
@@ -91,7 +93,7 @@ class Mixed:
         limit = options.get("max_iterations", 100)
         if not isinstance(limit, int | np.integer) or limit < 1:
             raise ValueError(f"max_iterations={limit!r}: expected an integer >= 1")
-        solved, climbed = maximum(design, system, offset, start, scales_of(system, spread), limit, watch)
+        solved, climbed = maximum(design, system, offset, start, scales_of(system, spread), int(limit), watch)
         return self._fit(table, options.get("weights"), solved, climbed, watch, began)
 
     def _fit(self, table: Any, weights: Any, solved: Solved, climbed: Climb, watch: Any, began: float) -> MixedFit:
@@ -151,12 +153,16 @@ def _theta(system: Any, params: Any) -> np.ndarray:
         for name, r in zip(names, system.shapes(), strict=True):
             root = np.asarray(effects[name], dtype=np.float64)
             root = np.diag(np.broadcast_to(root, (r,))) if root.ndim < 2 else root
-            roots.append(la.cholesky(root @ root.T + 1e-300 * np.eye(r), lower=True) if np.triu(root, 1).any() else root)
+            roots.append(
+                la.cholesky(root @ root.T + 1e-300 * np.eye(r), lower=True) if np.triu(root, 1).any() else root
+            )
             if root.shape != (r, r):
                 raise ValueError
     except (KeyError, TypeError, ValueError, la.LinAlgError):
         told = ", ".join(f"{n!r}: ({r}, {r})" for n, r in zip(names, system.shapes(), strict=True))
-        raise ValueError(f"params: expected a dict with 'residual' and 'effects', {{{told}}} or standard deviations") from None
+        raise ValueError(
+            f"params: expected a dict with 'residual' and 'effects', {{{told}}} or standard deviations"
+        ) from None
     if not sigma > 0 or not all(np.isfinite(root).all() for root in roots):
         raise ValueError(f"params: residual {sigma:g}: expected finite numbers, a residual standard deviation above 0")
     return system.pack(roots, sigma)

@@ -87,7 +87,9 @@ def profile(fit: Any, name: str, *, level: float = 0.95, points: int = 6) -> Pro
     return Profile(name, values, likelihood, zeta, ends[0], ends[1])
 
 
-def _cross(f: Any, found: Any, best: float, inside: float, outside: float, sign: float, reach: float, bound: float) -> float:
+def _cross(
+    f: Any, found: Any, best: float, inside: float, outside: float, sign: float, reach: float, bound: float
+) -> float:
     """Where zeta passes `reach`, by regula falsi on zeta (nearly a line)."""
 
     def zeta(value: float) -> float:
@@ -116,7 +118,9 @@ def _held(fit: Any, solved: Solved, name: str) -> tuple[Any, float, float, float
     names = [*solved.design.names]
     if name in names:
         if solved.system.reml:
-            raise ValueError(f"profile({name!r}): restricted likelihoods of fixed effects do not compare; fit with reml=False")
+            raise ValueError(
+                f"profile({name!r}): restricted likelihoods of fixed effects do not compare; fit with reml=False"
+            )
         return _fixed(fit, solved, names.index(name))
     if name == "residual":
         system, theta, k = solved.system, solved.theta, len(solved.theta) - 1
@@ -138,7 +142,8 @@ def _held(fit: Any, solved: Solved, name: str) -> tuple[Any, float, float, float
 
 
 def _first(solved: Solved, name: str) -> tuple[System, np.ndarray, int]:
-    """(system whose effect has the coordinate first, so that its standard deviation is a parameter; parameters; which)."""
+    """(system whose effect has the coordinate first, so that its standard deviation is a parameter; parameters;
+    which)."""
     group, _, coordinate = name.partition(".")
     effects = list(solved.design.effects)
     known = [e.name if e.r == 1 else f"{e.name}.{c}" for e in effects for c in e.coordinates]

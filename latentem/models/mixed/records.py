@@ -1,5 +1,5 @@
-"""What a fit says of records: fitted values and their precision, predictions for other records, residuals, and what leaving a
-record out would change."""
+"""What a fit says of records: fitted values and their precision, predictions for other records, residuals, and what
+leaving a record out would change."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def residuals(fit: Any, kind: str = "response") -> Float[np.ndarray, " n"]:
     """What is left of the records.
 
     Args:
-        kind: "response", observed minus fitted; "pearson", divided by the residual standard deviation; "marginal", observed
-            minus fixed effects; "standardised", divided by their own standard deviation.
+        kind: "response", observed minus fitted; "pearson", divided by the residual standard deviation; "marginal",
+            observed minus fixed effects; "standardised", divided by their own standard deviation.
     """
     solved: Solved = fit.solved
     y = solved.design.y[:, 0]
@@ -114,8 +114,8 @@ def influence(fit: Any) -> Influence:
     """What leaving out each record would change, to first order in nothing: exact at these variance components.
 
     References:
-        Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models. Technometrics 34,
-        38-45.
+        Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models.
+        Technometrics 34, 38-45.
     """
     solved: Solved = fit.solved
     design, point, system = solved.design, solved.point, solved.system
@@ -132,5 +132,7 @@ def influence(fit: Any) -> Influence:
             lifted = lifted - precision[:, None] * fitted
     change = -(lifted @ point.fixed_covariance) * (projected / own)[:, None]
     p = max(1, design.x.shape[1])
-    cook = np.einsum("np,np->n", change @ la.pinvh(point.fixed_covariance), change) / p if design.x.shape[1] else 0 * own
+    cook = (
+        np.einsum("np,np->n", change @ la.pinvh(point.fixed_covariance), change) / p if design.x.shape[1] else 0 * own
+    )
     return Influence(h, change, cook, projected / np.sqrt(own))

@@ -1,5 +1,5 @@
-"""Draws from a fitted mixed model, and the parametric bootstrap: the pattern of the precision is that of the fit, so a refit costs
-a few factors."""
+"""Draws from a fitted mixed model, and the parametric bootstrap: the pattern of the precision is that of the fit, so a
+refit costs a few factors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Replicates(NamedTuple):
     def confidence_intervals(self, level: float = 0.95) -> dict[str, np.ndarray]:
         """Percentile intervals, (2, ...) each."""
         tails = [(1 - level) / 2, (1 + level) / 2]
-        return {n: np.quantile(getattr(self, n)[self.converged], tails, axis=0) for n in ("fixed", "components", "theta")}
+        return {
+            n: np.quantile(getattr(self, n)[self.converged], tails, axis=0) for n in ("fixed", "components", "theta")
+        }
 
 
 def generator(key: Any) -> np.random.Generator:
@@ -84,7 +86,10 @@ def bootstrap(fit: Any, key: Any, replicates: int = 200) -> Replicates:
         raise ValueError(f"bootstrap: this fit has status {fit.status.name}: {fit.status.advice}")
     solved: Solved = fit.solved
     start = solved.system.pack(
-        [root + 0.05 * np.diag(np.diagonal(unit)) for root, unit in zip(solved.roots, solved.system.unpack(solved.scales)[0], strict=True)],
+        [
+            root + 0.05 * np.diag(np.diagonal(unit))
+            for root, unit in zip(solved.roots, solved.system.unpack(solved.scales)[0], strict=True)
+        ],
         solved.sigma,
     )
     rows = []

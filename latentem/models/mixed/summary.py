@@ -16,7 +16,8 @@ def summary(fit: Any) -> str:
         f"Formula: {declared.formula}",
         f"log-likelihood {fit.log_likelihood:.6f}   AIC {fit.aic:.4f}   BIC {fit.bic:.4f}"
         + ("   (restricted)" if declared.reml else ""),
-        f"status {fit.status.name} after {fit.iterations} iterations, {fit.evaluations} evaluations, {fit.seconds:.2f} s",
+        f"status {fit.status.name} after {fit.iterations} iterations, {fit.evaluations} evaluations, "
+        f"{fit.seconds:.2f} s",
     ]
     if fit.status.value != fit.status.name:
         lines.append(f"  {fit.status.advice}")
@@ -33,7 +34,9 @@ def columns(rows: list[tuple[str, ...]], left: int) -> list[str]:
     """Rows as aligned lines; the first `left` columns are text."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return [
-        "  ".join(c.ljust(w) if k < left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            c.ljust(w) if k < left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 
@@ -62,11 +65,7 @@ def _random(fit: Any) -> list[str]:
         numbers = (_number(table["variance"][k]), _number(table["sd"][k]), _number(table["se"][k]))
         rows.append((name, table["coordinate"][k], *numbers, share, ""))
         previous = group
-    return columns(_in_order(rows), 2)
-
-
-def _in_order(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return rows
+    return columns(rows, 2)
 
 
 def _fixed(fit: Any) -> list[str]:
@@ -76,5 +75,14 @@ def _fixed(fit: Any) -> list[str]:
         df = f"{table['df'][k]:.2f}" if np.isfinite(table["df"][k]) else "-"
         p = table["p"][k]
         told = "<2e-16" if p < 2e-16 else f"{p:.3g}"
-        rows.append((name, _number(table["estimate"][k], 7), _number(table["se"][k], 6), df, f"{table['statistic'][k]:.3f}", told))
+        rows.append(
+            (
+                name,
+                _number(table["estimate"][k], 7),
+                _number(table["se"][k], 6),
+                df,
+                f"{table['statistic'][k]:.3f}",
+                told,
+            )
+        )
     return columns(rows, 1)
