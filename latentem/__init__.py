@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import chain, durations, families, field, posterior, priors
+from latentem import building, chain, durations, families, field, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
@@ -96,6 +96,7 @@ __all__ = [
     "accelerate",
     "check",
     "bootstrap",
+    "building",
     "chain",
     "correlation",
     "covariance",

@@ -8,9 +8,10 @@ Mixtures, hidden Markov models and regressions are written once for any family h
 To add one: a frozen dataclass below `base.Family` in a file of its own (a folder, as `gaussian`, where it has several
 structures). Write, for ONE observation, `declare(x)` (checks on the host, the dimension), `constraints()`, `log_prob`,
 `sample` and `default(x, weights, context)`. With `features` and `natural` it is separable, and an E-step is one matrix
-product; with `maximize(expected, params, context, shared, fixed, prior)` and `has_closed_form` it has a closed M-step;
-with `statistics` and `statistics_context`, one of its own latent. The first feature is the 1 that counts. Then its
-line in `__all__`, a row in `tests/families/registry.py`, and a paragraph in `docs/mixtures.md`.
+product; with `m_step(expected, params, context, given)` and `is_closed(given)` it has a closed M-step, where `given`
+are the `Restrictions`: what components share, what stays put, what is believed; with `statistics` and
+`statistics_context`, one of its own latent. The first feature is the 1 that counts. Then its line in `__all__`, a row
+in `tests/families/registry.py`, and a paragraph in `docs/mixtures.md`.
 """
 
 from latentem.families.autoregressive import Autoregressive
@@ -26,6 +27,7 @@ from latentem.families.multinomial import Multinomial
 from latentem.families.negative_binomial import NegativeBinomial
 from latentem.families.poisson import Poisson
 from latentem.families.regression import BernoulliRegression, GaussianRegression, PoissonRegression
+from latentem.families.restrictions import Restrictions
 from latentem.families.student_t import StudentT
 from latentem.families.von_mises import VonMises
 
@@ -45,6 +47,7 @@ __all__ = [
     "NegativeBinomial",
     "Poisson",
     "PoissonRegression",
+    "Restrictions",
     "StudentT",
     "VonMises",
 ]

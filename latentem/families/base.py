@@ -1,8 +1,8 @@
 """What every family of one component's densities offers.
 
 A family is a frozen, hashable value. Its density is written for ONE observation and ONE component; whoever
-uses it maps over rows and components. Only `maximize` sees all K components at once, because parameters may
-be shared between them.
+uses it maps over rows and components. Only `m_step` sees all K components at once, because parameters may be
+shared between them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from latentem.families.restrictions import NONE, Names, Restrictions
+
 Params = dict[str, Any]
-Names = frozenset[str]
-NONE: Names = frozenset()
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Family(ABC):
     """One component's density: what it is, what it takes from an observation, what maximises it.
 
     A new family writes the five abstract methods. With `features` and `natural` it becomes separable (its
-    E-step is one matrix product); with `statistics` and `maximize` it gets a closed M-step. What it leaves
-    out has a true default: the only feature is the count, and the M-step is exact when there is nothing left
-    to estimate.
+    E-step is one matrix product); with `statistics`, `m_step` and `is_closed` it gets a closed M-step. What it
+    leaves out has a true default: the only feature is the count, and the M-step is exact when there is nothing
+    left to estimate.
 
     `accepts_missing` says whether a row with NaN entries is scored by its observed entries; `inside` is a
     value inside the support, which stands in for an observation whose result is masked away; `vector`,
@@ -103,11 +103,21 @@ class Family(ABC):
         """
         return context
 
+    def is_closed(self, given: Restrictions) -> bool:
+        """Whether `m_step` reaches the maximum under these restrictions, where something is left to estimate."""
+        return False
+
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        """What `maximize` does with parameters that are not fixed; what is returned for those that are does not
+        matter."""
+        return params
+
     def has_closed_form(
         self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
     ) -> bool:
         """Whether `maximize` reaches the maximum with these names shared and fixed and these priors."""
-        return frozenset(self.constraints()) <= fixed
+        given = Restrictions.of(shared, fixed, prior)
+        return given.fixed >= frozenset(self.constraints()) or self.is_closed(given)
 
     def maximize(
         self,
@@ -133,11 +143,11 @@ class Family(ABC):
         Returns:
             parameters shaped like `params`, inside their constraints.
         """
-        return params
-
-    def free_priors(self, fixed: Names, prior: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The priors that matter: those of parameters that are not fixed."""
-        return {name: p for name, p in (prior or {}).items() if p is not None and name not in fixed}
+        given = Restrictions.of(shared, fixed, prior)
+        if given.fixed >= frozenset(params):
+            return params
+        new = self.m_step(expected, params, context, given)
+        return {name: params[name] if given.held(name) else value for name, value in new.items()}
 
 
 def maximize_one(family: Family, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
@@ -164,11 +174,6 @@ def keep_empty(count: Float[Array, "*K"], new: Float[Array, " ..."], old: Float[
     """`new` where a component is occupied and `old` elsewhere."""
     keep = occupied(count).reshape(count.shape + (1,) * (jnp.ndim(new) - count.ndim))
     return jnp.where(keep, new, old)
-
-
-def pool(expected: Float[Array, "K ..."], shared: bool) -> Float[Array, ...]:
-    """The statistics a parameter is estimated from: summed over components when it is shared by them."""
-    return jnp.sum(expected, axis=0) if shared else expected
 
 
 def ratio(numerator: Any, denominator: Any) -> Any:

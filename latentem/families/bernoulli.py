@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,7 @@ from latentem import priors
 from latentem.constraints import unit
 from latentem.families import checks
 from latentem.families.base import (
-    NONE,
     Family,
-    Names,
     Params,
     floating,
     keep_empty,
@@ -26,9 +23,9 @@ from latentem.families.base import (
     log_or_impossible,
     masked,
     maximize_one,
-    pool,
     ratio,
 )
+from latentem.families.restrictions import Restrictions
 
 
 @dataclass(frozen=True)
@@ -77,27 +74,14 @@ class Bernoulli(Family):
             [jnp.zeros_like(probability), log_or_impossible(probability), log_or_impossible(1 - probability)]
         )
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        return isinstance(self.free_priors(fixed, prior).get("probability"), (priors.Beta, type(None)))
+    def is_closed(self, given: Restrictions) -> bool:
+        return given.conjugate(probability=priors.Beta)
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
-        if "probability" in fixed:
-            return params
-        expected = pool(expected, "probability" in shared)
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        expected = given.pool(expected, "probability")
         count, ones, zeros = expected[..., 0], expected[..., 1], expected[..., 2]
-        belief = self.free_priors(fixed, prior).get("probability")
-        if isinstance(belief, priors.Beta):
+        belief = given.belief("probability", priors.Beta)
+        if belief is not None:
             ones = ones + like(belief.a, ones) - 1
             zeros = zeros + like(belief.b, zeros) - 1
         # a prior below 1 pulls to the edge, not over it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +14,7 @@ from latentem import priors
 from latentem.constraints import simplex
 from latentem.families import checks
 from latentem.families.base import (
-    NONE,
     Family,
-    Names,
     Params,
     floating,
     keep_empty,
@@ -25,14 +22,14 @@ from latentem.families.base import (
     log_or_impossible,
     masked,
     maximize_one,
-    pool,
     ratio,
 )
+from latentem.families.restrictions import Restrictions
 
 
 def mode(counts: Float[Array, "*K C"], old: Float[Array, "*K C"], belief: Any) -> Float[Array, "*K C"]:
     """Probabilities that maximise counts . log(probabilities), plus the log of a Dirichlet density."""
-    if isinstance(belief, priors.Dirichlet):
+    if belief is not None:
         # a concentration below 1 pulls to the edge, not over it
         counts = jnp.maximum(counts + like(belief.concentration, counts) - 1, 0)
     total = jnp.sum(counts, axis=-1, keepdims=True)
@@ -96,26 +93,13 @@ class Categorical(Family):
         logs = log_or_impossible(params["probabilities"])
         return jnp.concatenate([jnp.zeros(1, logs.dtype), logs])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        return isinstance(self.free_priors(fixed, prior).get("probabilities"), (priors.Dirichlet, type(None)))
+    def is_closed(self, given: Restrictions) -> bool:
+        return given.conjugate(probabilities=priors.Dirichlet)
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
-        if "probabilities" in fixed:
-            return params
-        expected = pool(expected, "probabilities" in shared)
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        expected = given.pool(expected, "probabilities")
         old = params["probabilities"]
-        new = mode(expected[..., 1:], old, self.free_priors(fixed, prior).get("probabilities"))
+        new = mode(expected[..., 1:], old, given.belief("probabilities", priors.Dirichlet))
         return {"probabilities": keep_empty(expected[..., 0], new, old)}
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +13,8 @@ from jaxtyping import Array, Float
 from latentem import priors
 from latentem.constraints import positive
 from latentem.families import checks
-from latentem.families.base import (
-    NONE,
-    Family,
-    Names,
-    Params,
-    floating,
-    inside_positive,
-    keep_empty,
-    like,
-    masked,
-    maximize_one,
-    pool,
-)
+from latentem.families.base import Family, Params, floating, inside_positive, keep_empty, like, masked, maximize_one
+from latentem.families.restrictions import Restrictions
 
 
 @dataclass(frozen=True)
@@ -70,28 +58,15 @@ class Exponential(Family):
     def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
         return jnp.stack([jnp.log(params["rate"]), -params["rate"]])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        return isinstance(self.free_priors(fixed, prior).get("rate"), (priors.Gamma, type(None)))
+    def is_closed(self, given: Restrictions) -> bool:
+        return given.conjugate(rate=priors.Gamma)
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
-        if "rate" in fixed:
-            return params
-        expected = pool(expected, "rate" in shared)
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        expected = given.pool(expected, "rate")
         count, total = expected[..., 0], expected[..., 1]
-        belief = self.free_priors(fixed, prior).get("rate")
+        belief = given.belief("rate", priors.Gamma)
         numerator, denominator = count, total
-        if isinstance(belief, priors.Gamma):
+        if belief is not None:
             numerator = count + like(belief.shape, total) - 1
             denominator = total + like(belief.rate, total)
         # all waiting times 0: the likelihood grows with the rate without end, the clip ends it

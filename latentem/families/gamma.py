@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,7 @@ from latentem import priors
 from latentem.constraints import positive
 from latentem.families import checks
 from latentem.families.base import (
-    NONE,
     Family,
-    Names,
     Params,
     floating,
     inside_positive,
@@ -28,6 +25,7 @@ from latentem.families.base import (
     occupied,
     ratio,
 )
+from latentem.families.restrictions import Restrictions
 from latentem.families.special import inverse_digamma, solve_log_minus_digamma
 
 
@@ -85,36 +83,21 @@ class Gamma(Family):
         shape, rate = params["shape"], params["rate"] * context
         return jnp.stack([shape * jnp.log(rate) - gammaln(shape) - jnp.log(context), -rate, shape - 1])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        beliefs = self.free_priors(fixed, prior)
-        if "shape" in beliefs or not isinstance(beliefs.get("rate"), (priors.Gamma, type(None))):
-            return False
-        if "rate" in beliefs:
-            return "shape" in fixed
+    def is_closed(self, given: Restrictions) -> bool:
+        if given.prior:
+            return given.conjugate(rate=priors.Gamma) and given.held("shape")
         # a common rate ties shapes that differ to one another
-        return "rate" not in shared or "rate" in fixed or "shape" in fixed | shared
+        return not given.common("rate") or given.held("rate") or given.alike("shape")
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
         used = occupied(expected[:, 0])
         count, total, logs = jnp.where(used[:, None], expected, 0).T
         shape, rate = params["shape"], params["rate"] * context
-        belief = self.free_priors(fixed, prior).get("rate")
-        belief = belief if isinstance(belief, priors.Gamma) else None
-        common_rate = "rate" in shared
+        belief = given.belief("rate", priors.Gamma)
+        common_rate, common_shape = given.common("rate"), given.common("shape")
 
-        if "shape" not in fixed:
-            profile = "rate" not in fixed and (not common_rate or "shape" in shared) and belief is None
+        if given.free("shape"):
+            profile = given.free("rate") and (not common_rate or common_shape) and belief is None
             if profile:
                 # the best rate for every shape put in
                 if common_rate:
@@ -122,13 +105,13 @@ class Gamma(Family):
                 level = jnp.log(jnp.where(total > 0, ratio(total, count), 1)) - ratio(logs, count)
             else:
                 level = jnp.log(rate) + ratio(logs, count)
-            if "shape" in shared and jnp.ndim(level):
+            if common_shape and jnp.ndim(level):
                 level = ratio(jnp.sum(count * level), jnp.sum(count))
             new = solve_log_minus_digamma(level) if profile else inverse_digamma(level)
-            some = jnp.any(used) if "shape" in shared else used
+            some = jnp.any(used) if common_shape else used
             shape = jnp.where(some, new, shape)
 
-        if "rate" not in fixed:
+        if given.free("rate"):
             events = count * shape
             if common_rate and jnp.ndim(events):
                 events, total = jnp.sum(events), jnp.sum(total)

@@ -14,7 +14,8 @@ from jaxtyping import Array, Bool, Float
 
 from latentem.data import door
 from latentem.families import checks
-from latentem.families.base import NONE, Family, Names, Params, floating
+from latentem.families.base import Family, Params, floating
+from latentem.families.restrictions import Restrictions
 
 
 @dataclass(frozen=True)
@@ -139,34 +140,16 @@ class Independent(Family):
             for (name, part), c in zip(self.parts.items(), context, strict=True)
         )
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
+    def is_closed(self, given: Restrictions) -> bool:
         return all(
-            part.has_closed_form(_within(shared, name, part), _within(fixed, name, part), (prior or {}).get(name))
-            for name, part in self.parts.items()
+            part.has_closed_form(**given.within(name, part.constraints()).keywords) for name, part in self.parts.items()
         )
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
         new, start = {}, 1
         for (name, part), c in zip(self.parts.items(), context, strict=True):
-            new[name] = part.maximize(
-                expected[:, start : start + part.width],
-                params[name],
-                c,
-                shared=_within(shared, name, part),
-                fixed=_within(fixed, name, part),
-                prior=(prior or {}).get(name),
-            )
+            its = expected[:, start : start + part.width]
+            new[name] = part.maximize(its, params[name], c, **given.within(name, part.constraints()).keywords)
             start += part.width
         return new
 
@@ -234,14 +217,6 @@ def _labelled(label: str, part: Family, x: Any) -> tuple[Family, Any]:
         return part.declare(x)
     except ValueError as error:
         raise ValueError(f"{label}: {error}") from None
-
-
-def _within(names: Names, column: str, part: Family) -> Names:
-    """The names of one column's parameters, without the column."""
-    if column in names:
-        return frozenset(part.constraints())
-    prefix = column + "."
-    return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
 def _where(seen: Bool[Array, ""] | None, features: Float[Array, " S"]) -> Float[Array, " S"]:

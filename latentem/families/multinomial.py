@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,19 +14,9 @@ from jaxtyping import Array, Float
 from latentem import priors
 from latentem.constraints import simplex
 from latentem.families import checks
-from latentem.families.base import (
-    NONE,
-    Family,
-    Names,
-    Params,
-    floating,
-    keep_empty,
-    log_or_impossible,
-    masked,
-    maximize_one,
-    pool,
-)
+from latentem.families.base import Family, Params, floating, keep_empty, log_or_impossible, masked, maximize_one
 from latentem.families.categorical import mode
+from latentem.families.restrictions import Restrictions
 
 
 @dataclass(frozen=True)
@@ -94,26 +83,13 @@ class Multinomial(Family):
         logs = log_or_impossible(params["probabilities"])
         return jnp.concatenate([jnp.zeros(1, logs.dtype), logs, jnp.ones(1, logs.dtype)])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        return isinstance(self.free_priors(fixed, prior).get("probabilities"), (priors.Dirichlet, type(None)))
+    def is_closed(self, given: Restrictions) -> bool:
+        return given.conjugate(probabilities=priors.Dirichlet)
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
-        if "probabilities" in fixed:
-            return params
-        expected = pool(expected, "probabilities" in shared)
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        expected = given.pool(expected, "probabilities")
         old = params["probabilities"]
-        new = mode(expected[..., 1:-1], old, self.free_priors(fixed, prior).get("probabilities"))
+        new = mode(expected[..., 1:-1], old, given.belief("probabilities", priors.Dirichlet))
         return {"probabilities": keep_empty(expected[..., 0], new, old)}
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +13,8 @@ from jaxtyping import Array, Float
 
 from latentem.constraints import positive
 from latentem.families import checks
-from latentem.families.base import (
-    NONE,
-    Family,
-    Names,
-    Params,
-    floating,
-    inside_positive,
-    keep_empty,
-    masked,
-    pool,
-    ratio,
-)
+from latentem.families.base import Family, Params, floating, inside_positive, keep_empty, masked, ratio
+from latentem.families.restrictions import Restrictions
 from latentem.families.special import log_gamma_ratio
 
 
@@ -69,28 +58,13 @@ class NegativeBinomial(Family):
         x = floating(x)
         return jnp.stack([jnp.ones_like(x), x])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        if {"mean", "dispersion"} <= fixed:
-            return True
+    def is_closed(self, given: Restrictions) -> bool:
         # means in common are weighted by dispersions, which are only then alike when they are shared
-        alike = "mean" not in shared or "dispersion" in shared
-        return "dispersion" in fixed and alike and not self.free_priors(fixed, prior)
+        alike = not given.common("mean") or given.common("dispersion")
+        return given.held("dispersion") and alike and not given.prior
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
-        if "mean" in fixed:
-            return params
-        expected = pool(expected, "mean" in shared)
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        expected = given.pool(expected, "mean")
         count, total = expected[..., 0], expected[..., 1]
         mean = keep_empty(count, inside_positive(ratio(total, count)), params["mean"])
         return {"mean": mean, "dispersion": params["dispersion"]}

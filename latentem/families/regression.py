@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,9 @@ from jaxtyping import Array, Float
 
 from latentem.constraints import positive, real
 from latentem.families import checks
-from latentem.families.base import NONE, Family, Names, Params, inside_positive, occupied, ratio
+from latentem.families.base import Family, Params, inside_positive, occupied, ratio
 from latentem.families.gaussian.location_scatter import smallest
+from latentem.families.restrictions import Restrictions
 from latentem.numerics.newton import newton_ascent
 
 LOG_TWO_PI = 1.8378770664093453
@@ -122,34 +122,20 @@ class GaussianRegression(Regression):
         error = x[self.response] - params["coefficients"] @ z
         return jnp.concatenate([jnp.stack([jnp.ones_like(error), error**2]), error * z, jnp.ravel(jnp.outer(z, z))])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        return "coefficients" not in shared and not self.free_priors(fixed, prior)
+    def is_closed(self, given: Restrictions) -> bool:
+        return not given.common("coefficients") and not given.prior
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
         p = self.size
         count, square, slope = expected[:, 0], expected[:, 1], expected[:, 2 : 2 + p]
         matrix = expected[:, 2 + p :].reshape(-1, p, p)
         used = occupied(count)
-        if "coefficients" in fixed:
-            step = jnp.zeros_like(slope)
-        else:
+        step = jnp.zeros_like(slope)
+        if given.free("coefficients"):
             step = jnp.where(used[:, None], least_squares(matrix, slope), 0.0)
         coefficients = params["coefficients"] + step
-        if "variance" in fixed:
-            return {"coefficients": coefficients, "variance": params["variance"]}
         rest = square - 2 * jnp.sum(step * slope, axis=1) + jnp.einsum("kp,kpq,kq->k", step, matrix, step)
-        if "variance" in shared:
+        if given.common("variance"):
             rest, count = jnp.sum(jnp.where(used, rest, 0)), jnp.sum(jnp.where(used, count, 0))
             used = count > 0
         variance = inside_positive(jnp.maximum(ratio(rest, count), smallest(rest.dtype) * context))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,15 +11,15 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from latentem import priors
 from latentem.constraints import covariance, positive, real
 from latentem.families import checks
-from latentem.families.base import NONE, Family, Names, Params, floating, occupied, ratio
+from latentem.families.base import Family, Params, floating, occupied, ratio
 from latentem.families.gaussian import location_scatter, symmetric
 from latentem.families.gaussian.context import median_and_quartiles
+from latentem.families.restrictions import Restrictions
 from latentem.families.special import log_gamma_ratio, log_minus_digamma, solve_log_minus_digamma
 
-NAMES = ("location", "scale")
+NAMES = location_scatter.Pair("location", "scale")
 DF_RANGE = (0.01, 1e6)
 
 
@@ -99,49 +98,21 @@ class StudentT(Family):
     def statistics_context(self, params: Params, context: Any) -> Any:
         return params["location"], context[1]
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        beliefs = self.free_priors(fixed, prior)
-        return "df" not in beliefs and location_scatter.closed(NAMES, shared, fixed, beliefs, priors.InverseWishart)
+    def is_closed(self, given: Restrictions) -> bool:
+        return NAMES.is_closed(given)
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
         dim = self._size
         count, mass, surprise = expected[:, 0], expected[:, 1], expected[:, -1]
-        belief = self.free_priors(fixed, prior).get("scale")
-        location, scale = location_scatter.maximize(
-            count,
-            mass,
-            expected[:, 2 : 2 + dim],
-            symmetric.unpack(expected[:, 2 + dim : -1], dim),
-            params["location"],
-            params["scale"],
-            context,
-            NAMES,
-            shared,
-            fixed,
-            belief if isinstance(belief, priors.InverseWishart) else None,
-        )
-        df = params["df"]
-        if "df" not in fixed:
-            used = occupied(count)
-            if "df" in shared:
-                total = jnp.sum(jnp.where(used, count, 0))
-                level, used = -ratio(jnp.sum(jnp.where(used, surprise, 0)), total), total > 0
-            else:
-                level = -ratio(surprise, count)
-            low, high = DF_RANGE
-            df = jnp.where(used, jnp.clip(2 * solve_log_minus_digamma(level), low, high), df)
-        return {"location": location, "scale": scale, "df": df}
+        second = symmetric.unpack(expected[:, 2 + dim : -1], dim)
+        moments = location_scatter.Moments(count, mass, expected[:, 2 : 2 + dim], second)
+        used, level = occupied(count), -ratio(surprise, count)
+        if given.common("df"):
+            total = jnp.sum(jnp.where(used, count, 0))
+            level, used = -ratio(jnp.sum(jnp.where(used, surprise, 0)), total), total > 0
+        df = jnp.clip(2 * solve_log_minus_digamma(level), *DF_RANGE)
+        new = location_scatter.maximize(moments, params, context, NAMES, given)
+        return {**new, "df": jnp.where(used, df, params["df"])}
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         """Median, the covariance of the data with its tails pulled in, and 10 degrees of freedom."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +13,9 @@ from jaxtyping import Array, Float
 
 from latentem.constraints import positive, real
 from latentem.families import checks
-from latentem.families.base import (
-    NONE,
-    Family,
-    Names,
-    Params,
-    floating,
-    masked,
-    maximize_one,
-    occupied,
-    ratio,
-)
+from latentem.families.base import Family, Params, floating, masked, maximize_one, occupied, ratio
 from latentem.families.gaussian.diagonal import LOG_TWO_PI
+from latentem.families.restrictions import Restrictions
 
 CONCENTRATIONS = (1e-8, 1e8)
 
@@ -118,37 +108,25 @@ class VonMises(Family):
         mean, k = params["mean"], params["concentration"]
         return jnp.stack([-LOG_TWO_PI - jnp.log(i0e(k)) - k, k * jnp.cos(mean), k * jnp.sin(mean)])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        if self.free_priors(fixed, prior):
-            return False
+    def is_closed(self, given: Restrictions) -> bool:
         # a common direction is weighted by concentrations that must not themselves depend on it
-        return "mean" not in shared or "mean" in fixed or "concentration" in fixed | shared
+        alike = not given.common("mean") or given.held("mean") or given.alike("concentration")
+        return alike and not given.prior
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
         used = occupied(expected[:, 0])
         count, cosines, sines = jnp.where(used[:, None], expected, 0).T
         mean, k = params["mean"], params["concentration"]
-        if "mean" not in fixed:
-            common = "mean" in shared
+        if given.free("mean"):
+            common = given.common("mean")
             across = jnp.sum(k * cosines) if common else cosines
             along = jnp.sum(k * sines) if common else sines
             directed = (across != 0) | (along != 0)
             new = jnp.arctan2(jnp.where(directed, along, 0), jnp.where(directed, across, 1))
             mean = jnp.where((jnp.any(used) if common else used) & directed, new, mean)
-        if "concentration" not in fixed:
+        if given.free("concentration"):
             total = cosines * jnp.cos(mean) + sines * jnp.sin(mean)
-            common = "concentration" in shared
+            common = given.common("concentration")
             if common:
                 total, count = jnp.sum(total), jnp.sum(count)
             k = jnp.where(jnp.any(used) if common else used, solve_bessel_ratio(ratio(total, count)), k)

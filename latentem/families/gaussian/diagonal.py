@@ -7,13 +7,15 @@ scale for all dimensions.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from latentem.families.base import Names, Params, inside_positive, keep_empty, like, occupied, ratio
+from latentem import priors
+from latentem.families.base import Params, inside_positive, keep_empty, like, occupied, ratio
 from latentem.families.gaussian.location_scatter import smallest
+from latentem.families.restrictions import Restrictions
 
 LOG_TWO_PI = 1.8378770664093453
 
@@ -60,35 +62,41 @@ def natural(params: Params, context: tuple[Array, Array], spherical: bool, missi
     return jnp.concatenate([jnp.sum(constant, keepdims=True), linear, quadratic])
 
 
-def maximize(
-    expected: Float[Array, "K S"],
-    params: Params,
-    context: tuple[Array, Array],
-    spherical: bool,
-    missing: bool,
-    shared: Names,
-    fixed: Names,
-    prior: Any,
-) -> Params:
-    """Means and variances of K components; `prior` is an inverse gamma for the variances, or None."""
-    centre, scale = context
-    dim = scale.shape[-1]
-    count = expected[:, 0]
-    rest = expected[:, 1:]
-    seen, rest = (
-        (rest[:, :dim], rest[:, dim:])
-        if missing
-        else (
-            jnp.broadcast_to(count[:, None], (count.size, dim)),
-            rest,
-        )
-    )
-    first, second = rest[:, :dim], rest[:, dim:]
-    average = ratio(first, seen)
+class Moments(NamedTuple):
+    """Weighted sums of K components.
 
-    if "mean" in fixed:
+    Args:
+        count: observations per component.
+        seen: observed entries of each dimension.
+        first: sums of y.
+        second: sums of y^2; of a spherical Gaussian (K,), over all dimensions.
+    """
+
+    count: Float[Array, " K"]
+    seen: Float[Array, "K D"]
+    first: Float[Array, "K D"]
+    second: Float[Array, "K ..."]
+
+
+def moments(expected: Float[Array, "K S"], dim: int, spherical: bool, missing: bool) -> Moments:
+    """Expected statistics, taken apart."""
+    count, rest = expected[:, 0], expected[:, 1:]
+    seen = rest[:, :dim] if missing else jnp.broadcast_to(count[:, None], (count.size, dim))
+    rest = rest[:, dim:] if missing else rest
+    return Moments(count, seen, rest[:, :dim], rest[:, dim] if spherical else rest[:, dim:])
+
+
+def maximize(moments: Moments, params: Params, context: tuple[Array, Array], given: Restrictions) -> Params:
+    """Means and variances of K components, the mode under an inverse gamma prior of the variances."""
+    centre, scale = context
+    count, seen, first, second = moments
+    spherical = second.ndim == 1
+    average = ratio(first, seen)
+    prior = given.belief("variance", priors.InverseGamma)
+
+    if given.held("mean"):
         mean = params["mean"]
-    elif "mean" in shared:
+    elif given.common("mean"):
         spread = params["variance"] / scale**2 if not spherical else params["variance"][..., None]
         precision = jnp.broadcast_to(1 / spread, seen.shape if not spherical else (*count.shape, 1))
         total = jnp.sum(seen * precision, axis=0)
@@ -98,20 +106,18 @@ def maximize(
         mean = keep_empty(count, centre + scale * average, params["mean"])
         # a dimension that no observation of the component has
         mean = jnp.where(seen > 0, mean, params["mean"])
-    if "variance" in fixed:
-        return {"mean": mean, "variance": params["variance"]}
 
     # a free mean IS the average: recomputing the difference would only add its rounding
-    moved = "mean" in fixed or "mean" in shared
+    moved = given.alike("mean")
     miss = seen * (average - (mean - centre) / scale) ** 2 if moved else jnp.zeros_like(seen)
     if spherical:
-        scatter = second[:, 0] - jnp.sum(seen * average**2, axis=-1) + jnp.sum(miss, axis=-1)
+        scatter = second - jnp.sum(seen * average**2, axis=-1) + jnp.sum(miss, axis=-1)
         size, unit = jnp.sum(seen, axis=-1), scale[0] ** 2
     else:
         scatter = second - seen * average**2 + miss
         size, unit = seen, scale**2
     used = occupied(count).reshape(count.shape + (1,) * (scatter.ndim - 1))
-    if "variance" in shared:
+    if given.common("variance"):
         scatter, size = jnp.sum(jnp.where(used, scatter, 0), 0), jnp.sum(jnp.where(used, size, 0), 0)
         used = size > 0
     divisor = size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,9 +14,10 @@ from latentem import priors
 from latentem.constraints import covariance, positive, real
 from latentem.data import door
 from latentem.families import checks
-from latentem.families.base import NONE, Family, Names, Params, floating, ratio
+from latentem.families.base import Family, Params, floating, ratio
 from latentem.families.gaussian import diagonal, full, location_scatter, missing, symmetric
 from latentem.families.gaussian.context import mean_and_deviation
+from latentem.families.restrictions import Restrictions
 
 STRUCTURES = ("full", "diagonal", "spherical")
 
@@ -135,44 +135,17 @@ class Gaussian(Family):
     def statistics_context(self, params: Params, context: Any) -> Any:
         return context if self.separable else (params["mean"], context[1])
 
-    def has_closed_form(
-        self, shared: Names = NONE, fixed: Names = NONE, prior: Mapping[str, Any] | None = None
-    ) -> bool:
-        names, conjugate = self._names
-        return location_scatter.closed(names, shared, fixed, self.free_priors(fixed, prior), conjugate)
+    def is_closed(self, given: Restrictions) -> bool:
+        return self._names.is_closed(given)
 
-    def maximize(
-        self,
-        expected: Float[Array, "K S"],
-        params: Params,
-        context: Any,
-        *,
-        shared: Names = NONE,
-        fixed: Names = NONE,
-        prior: Mapping[str, Any] | None = None,
-    ) -> Params:
-        names, conjugate = self._names
-        spread = self.free_priors(fixed, prior).get(names[1])
-        spread = spread if isinstance(spread, conjugate) else None
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        dim, count = self._size, expected[:, 0]
         if not self.full:
-            return diagonal.maximize(expected, params, context, self._spherical, self.missing, shared, fixed, spread)
-        dim = self._size
-        count = expected[:, 0]
+            moments = diagonal.moments(expected, dim, self._spherical, self.missing)
+            return diagonal.maximize(moments, params, context, given)
         second = symmetric.unpack(expected[:, 1 + dim :], dim)
-        mean, matrix = location_scatter.maximize(
-            count,
-            count,
-            expected[:, 1 : 1 + dim],
-            second,
-            params["mean"],
-            params["covariance"],
-            context,
-            names,
-            shared,
-            fixed,
-            spread,
-        )
-        return {"mean": mean, "covariance": matrix}
+        moments = location_scatter.Moments(count, count, expected[:, 1 : 1 + dim], second)
+        return location_scatter.maximize(moments, params, context, self._names, given)
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         centre, scale = context
@@ -196,10 +169,10 @@ class Gaussian(Family):
         }
 
     @property
-    def _names(self) -> tuple[tuple[str, str], type]:
+    def _names(self) -> location_scatter.Pair:
         if self.full:
-            return ("mean", "covariance"), priors.InverseWishart
-        return ("mean", "variance"), priors.InverseGamma
+            return location_scatter.Pair("mean", "covariance", priors.InverseWishart)
+        return location_scatter.Pair("mean", "variance", priors.InverseGamma)
 
     def _vector(self, x: Any) -> Float[Array, " D"]:
         return floating(x).reshape(self._size)

@@ -7,14 +7,16 @@ an inverse Wishart.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
-from latentem.families.base import Names, keep_empty, like, occupied, ratio
+from latentem.families.base import Params, keep_empty, like, occupied, ratio
+from latentem.families.restrictions import Restrictions
+from latentem.priors import InverseWishart
 
 FLOOR = 1e-9
 
@@ -67,55 +69,71 @@ def _raise_mapped(
     return _raise(scatter), True
 
 
-def maximize(
-    count: Float[Array, " K"],
-    mass: Float[Array, " K"],
-    first: Float[Array, "K D"],
-    second: Float[Array, "K D D"],
-    location: Float[Array, "*K D"],
-    matrix: Float[Array, "*K D D"],
-    context: tuple[Array, Array],
-    names: tuple[str, str],
-    shared: Names,
-    fixed: Names,
-    prior: Any,
-) -> tuple[Float[Array, "*K D"], Float[Array, "*K D D"]]:
-    """Location and matrix of K components from weighted moments.
+class Moments(NamedTuple):
+    """Weighted moments of K components.
 
     Args:
         count: observations per component, what the scatter is divided by.
         mass: total weight of the moments (`count`, or the sum of the expected scales of a Student t).
         first: weighted sums of y = (x - centre) / scale.
         second: weighted sums of y y^T.
-        location: current locations, without axis K when shared.
-        matrix: current matrices, likewise.
+    """
+
+    count: Float[Array, " K"]
+    mass: Float[Array, " K"]
+    first: Float[Array, "K D"]
+    second: Float[Array, "K D D"]
+
+
+class Pair(NamedTuple):
+    """What a family calls its location and its matrix (or variances), and the prior that is conjugate to the latter."""
+
+    location: str
+    matrix: str
+    conjugate: type = InverseWishart
+
+    def is_closed(self, given: Restrictions) -> bool:
+        """Whether both are maximised exactly."""
+        # a common location is weighted by precisions that must not themselves depend on it
+        alike = not given.common(self.location) or given.held(self.location) or given.alike(self.matrix)
+        return alike and given.conjugate(**{self.matrix: self.conjugate})
+
+
+def maximize(
+    moments: Moments, params: Params, context: tuple[Array, Array], names: Pair, given: Restrictions
+) -> Params:
+    """Location and matrix of K components from weighted moments, the mode under an inverse Wishart prior of the matrix.
+
+    Args:
+        moments: about the centre, in units of the scale.
+        params: current values, without axis K when shared.
         context: centre (D,) or (K, D), and scale (D,).
         names: what location and matrix are called.
-        shared: names in common to all components.
-        fixed: names that stay put.
-        prior: an inverse Wishart for the matrix, or None.
+        given: what is shared, fixed and believed.
 
     Returns:
-        location and matrix, in the data's own coordinates.
+        both by name, in the data's own coordinates.
     """
-    location_name, matrix_name = names
-    dim = first.shape[-1]
+    count, mass, first, second = moments
+    location, matrix = params[names.location], params[names.matrix]
+    prior = given.belief(names.matrix, InverseWishart)
+    common, dim = given.common(names.matrix), first.shape[-1]
     scale = context[1]
     centre = jnp.broadcast_to(context[0], first.shape)
     units = scale[:, None] * scale[None, :]
 
     mean = ratio(first, mass[:, None])
-    if location_name in fixed:
+    if given.held(names.location):
         new_location = location
-    elif location_name in shared:
+    elif given.common(names.location):
         new_location = _common_location(mass, mean, centre, scale, matrix)
         new_location = jnp.where(jnp.sum(mass) > 0, new_location, location)
     else:
         new_location = keep_empty(count, centre + scale * mean, location)
-    if matrix_name in fixed:
-        return new_location, matrix
+    if given.held(names.matrix):
+        return {names.location: new_location, names.matrix: matrix}
 
-    if location_name in fixed or location_name in shared:
+    if given.alike(names.location):
         miss = mean - (new_location - centre) / scale
     else:
         miss = jnp.zeros_like(mean)
@@ -123,7 +141,7 @@ def maximize(
     about_mean = ratio(second, mass[:, None, None]) - mean[:, :, None] * mean[:, None, :]
     scatter = mass[:, None, None] * (about_mean + miss[:, :, None] * miss[:, None, :])
     total = count
-    if matrix_name in shared:
+    if common:
         used = occupied(count)
         scatter = jnp.sum(jnp.where(used[:, None, None], scatter, 0), axis=0)
         total = jnp.sum(jnp.where(used, count, 0))
@@ -132,11 +150,11 @@ def maximize(
         scatter = scatter + like(prior.scale, scatter) / units
         divisor = total + like(prior.df, scatter) + dim + 1
     new = ratio(scatter, divisor[..., None, None])
-    empty = divisor <= 0 if matrix_name in shared else ~occupied(count)
+    empty = divisor <= 0 if common else ~occupied(count)
     # an empty component must not call for the eigen-decomposition
     new = jnp.where(empty[..., None, None], jnp.eye(dim, dtype=new.dtype), new)
     new = above_floor(new) * units
-    return new_location, jnp.where(empty[..., None, None], matrix, new)
+    return {names.location: new_location, names.matrix: jnp.where(empty[..., None, None], matrix, new)}
 
 
 def _common_location(
@@ -153,12 +171,3 @@ def _common_location(
     precision = mass[:, None, None] * jnp.linalg.inv(standard)
     pull = jnp.sum(jnp.einsum("kij,kj->ki", precision, offset), axis=0)
     return centre[0] + scale * jnp.linalg.solve(jnp.sum(precision, axis=0), pull)
-
-
-def closed(names: tuple[str, str], shared: Names, fixed: Names, priors: dict[str, Any], conjugate: type) -> bool:
-    """Whether location and matrix are both maximised exactly by `maximize`."""
-    location_name, matrix_name = names
-    if location_name in priors or not isinstance(priors.get(matrix_name), (conjugate, type(None))):
-        return False
-    # a common location is weighted by precisions that must not themselves depend on it
-    return location_name not in shared or location_name in fixed or matrix_name in fixed | shared

@@ -69,13 +69,6 @@ def chain_model(hmm: Any) -> lem.Model:
 
 def maximized_emission(hmm: Any, expected: Float[Array, "K S"], params: Params, context: Any) -> Params:
     """Closed-form M-step of what the states emit."""
-    family = hmm.of_states.family
+    states, family = hmm.of_states, hmm.emission
     reference = context if family.separable else family.statistics_context(params["emission"], context)
-    return family.maximize(
-        expected,
-        params["emission"],
-        reference,
-        shared=frozenset(hmm.shared),
-        fixed=frozenset(hmm.of_states.fixed),
-        prior=dict(dict(hmm.prior or {}).get("emission", {})),
-    )
+    return family.maximize(expected, params["emission"], reference, **states.restrictions.keywords)

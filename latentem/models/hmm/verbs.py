@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import chain
+from latentem.building import jit
 from latentem.families import Family
 from latentem.models.hmm.logit import log_matrices
-from latentem.numerics.compiled import jit
 
 
 class Verbs:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.families import Family, Gaussian
+from latentem.families import Family, Gaussian, Restrictions
 from latentem.models.mixture import initial as starts
 from latentem.models.mixture.names import covers, map_named, names
 
@@ -91,9 +91,18 @@ class Mixture(Family):
         return f"mixture of {self.components} {type(self.family).__name__}"
 
     @property
+    def restrictions(self) -> Restrictions:
+        """What the M-step of the components may not do as it likes."""
+        return Restrictions.of(self.shared, set(self.fixed) - {"weights"}, dict(self.prior or {}).get("components"))
+
+    @property
     def closed(self) -> bool:
         """Whether the M-step, with this sharing, fixing and these priors, has a closed form."""
-        return _closed(self)
+        if not isinstance(self.prior, Mapping | None):
+            return False
+        belief = dict(self.prior or {}).get("weights")
+        conjugate = belief is None or isinstance(belief, lem.priors.Dirichlet)
+        return conjugate and self.family.has_closed_form(**self.restrictions.keywords)
 
     # --- one observation
 
@@ -149,15 +158,12 @@ class Mixture(Family):
         each = r[:, None] * self.over_components(self.family.statistics, params, x, context)
         return jnp.concatenate([jnp.ones(1, each.dtype), jnp.ravel(each)])
 
-    def has_closed_form(self, shared: Any = frozenset(), fixed: Any = frozenset(), prior: Any = None) -> bool:
-        if shared or fixed:
-            return False
-        return _closed(self) and not prior
+    def is_closed(self, given: Restrictions) -> bool:
+        """As a component of another mixture: there, nothing is shared, fixed or believed."""
+        return self.closed and given == Restrictions()
 
-    def maximize(
-        self, expected: Any, params: Params, context: Any, *, shared: Any = (), fixed: Any = (), prior: Any = None
-    ) -> Params:
-        """M-step of a batch of mixtures (a mixture of mixtures): `expected` (J, K * S)."""
+    def m_step(self, expected: Float[Array, "J KS"], params: Params, context: Any, given: Restrictions) -> Params:
+        """M-step of a batch of mixtures (a mixture of mixtures)."""
         stacked = expected[:, 1:].reshape(expected.shape[0], self.components, -1)
         return jax.vmap(lambda e, p: self.maximize_components(e, p, self.statistics_context(p, context)))(
             stacked, params
@@ -168,21 +174,12 @@ class Mixture(Family):
 
     def maximize_components(self, expected: Float[Array, "K S"], params: Params, context: Any) -> Params:
         """M-step of this mixture from the expected statistics of its components."""
-        prior = dict(self.prior or {})
-        fixed = frozenset(self.fixed)
-        components = self.family.maximize(
-            expected,
-            params["components"],
-            context,
-            shared=frozenset(self.shared),
-            fixed=fixed - {"weights"},
-            prior=dict(prior.get("components", {})),
-        )
-        weights = params["weights"]
-        if "weights" not in fixed:
+        components = self.family.maximize(expected, params["components"], context, **self.restrictions.keywords)
+        weights, belief = params["weights"], dict(self.prior or {}).get("weights")
+        if "weights" not in self.fixed:
             count = expected[:, 0]
-            if "weights" in prior:
-                concentration = jnp.broadcast_to(jnp.asarray(prior["weights"].concentration, count.dtype), count.shape)
+            if belief is not None:
+                concentration = jnp.broadcast_to(jnp.asarray(belief.concentration, count.dtype), count.shape)
                 count = jnp.maximum(count + concentration - 1.0, 0.0)
             total = jnp.sum(count)
             # A mixture inside a mixture can be empty: it keeps its weights.
@@ -229,22 +226,10 @@ def _log(p: Any) -> Any:
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), -jnp.inf)
 
 
-def _closed(mixture: Mixture) -> bool:
-    """Whether the M-step of this mixture, with its sharing, fixing and priors, has a closed form."""
-    prior = dict(mixture.prior or {}) if isinstance(mixture.prior, Mapping | None) else None
-    if prior is None:
-        return False
-    weights_prior = prior.get("weights")
-    conjugate = weights_prior is None or isinstance(weights_prior, lem.priors.Dirichlet)
-    fixed = frozenset(mixture.fixed) - {"weights"}
-    components = dict(prior.get("components", {}))
-    return conjugate and mixture.family.has_closed_form(frozenset(mixture.shared), fixed, components)
-
-
 @lru_cache(maxsize=128)
 def _model(mixture: Mixture) -> lem.Model:
     """One Model per mixture value, so that equal mixtures compile once."""
-    closed = _closed(mixture)
+    closed = mixture.closed
     separable, m_step = None, None
     if mixture.family.separable:
         separable = lem.Separable(

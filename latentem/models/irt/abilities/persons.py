@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from latentem.numerics.chunks import chunk_rows
+from latentem.building import chunk_rows
 
 Params = dict[str, Any]
 

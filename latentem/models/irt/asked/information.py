@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.building import jit
 from latentem.models.irt.abilities import persons
-from latentem.numerics.compiled import jit
 
 
 def of_items(irt: Any, params: Any, theta: Float[Array, "T D"]) -> Float[Array, "T G J D D"]:

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.building import jit, newton_ascent
 from latentem.models.irt.asked.parameters import item_parameters
 from latentem.models.irt.items import densities
-from latentem.numerics.compiled import jit
-from latentem.numerics.newton import newton_ascent
 
 Params = dict[str, Any]
 METHODS = ("mean-sigma", "haebara", "stocking-lord")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from latentem.numerics.compiled import jit
+from latentem.building import jit
 
 
 @partial(jit, static_argnames="highest")

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import jit
 from latentem.models.irt.estep.blocks import Block
-from latentem.numerics.compiled import jit
 
 Params = dict[str, Any]
 

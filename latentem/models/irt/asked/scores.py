@@ -15,13 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.building import chunked_map, jit, newton_ascent
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.asked.information import of_answered, of_items
 from latentem.models.irt.asked.sum_scores import eap_of_sums
 from latentem.models.irt.estep.bifactor import Bifactor
-from latentem.numerics.chunks import chunked_map
-from latentem.numerics.compiled import jit
-from latentem.numerics.newton import newton_ascent
 
 METHODS = ("eap", "map", "ml", "wle", "eapsum", "plausible")
 #: Curvature of a log-likelihood below which it still climbs at infinity; an estimate there has no standard error.

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from latentem.building import jit
 from latentem.models.irt.abilities import persons
-from latentem.numerics.compiled import jit
 
 
 def simulate(fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from latentem.building import jit
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.asked.lord_wingersky import sum_scores
-from latentem.numerics.compiled import jit
 
 
 def eap_of_sums(irt: Any, params: Any, rows: Any) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, "N D"]]:

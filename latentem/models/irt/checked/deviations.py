@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.building import chunked_map, jit
 from latentem.models.irt.abilities import persons
-from latentem.numerics.chunks import chunked_map
-from latentem.numerics.compiled import jit
 
 #: Smallest variance of an answer that a residual is divided by; the value of mirt, whose outfit hangs on it.
 SMALLEST_VARIANCE = 1e-5**0.5

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import latentem as lem
-from latentem.inference.intervals import chi_squared_tail
+from latentem.building import chi_squared_tail
 from latentem.models.irt.declare import responses as door
 
 Params = dict[str, Any]

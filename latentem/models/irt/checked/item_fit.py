@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from latentem.building import jit
 from latentem.models.irt.asked.lord_wingersky import rest_scores
 from latentem.models.irt.asked.sum_scores import highest
 from latentem.models.irt.checked.deviations import deviations, mean_squares
-from latentem.numerics.compiled import jit
 
 #: Cells of a smaller expectation are collapsed.
 SMALLEST = 1.0

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.numerics.compiled import jit
+from latentem.building import jit
 
 #: Singular values of a derivative below this, relative to the largest, are zero.
 RANK = 1e-9

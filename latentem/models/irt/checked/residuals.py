@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.building import chunked_map, jit
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.checked.deviations import deviations
-from latentem.numerics.chunks import chunked_map
-from latentem.numerics.compiled import jit
 
 KINDS = ("Q3", "LD")
 

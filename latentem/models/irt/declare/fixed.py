@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from latentem.building import jit
 from latentem.models.irt.estep.blocks import Block
-from latentem.numerics.compiled import jit
 
 Params = dict[str, Any]
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from latentem.data import tables
+from latentem.building import tables
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.building import chunk_rows
 from latentem.models.irt.estep.blocks import Block, Counts
 from latentem.models.irt.estep.statistics import NEWTON
-from latentem.numerics.chunks import chunk_rows
 
 Params = dict[str, Any]
 

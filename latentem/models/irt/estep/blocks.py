@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import chunk_rows, chunked_sum
 from latentem.models.irt.items import ItemModel
-from latentem.numerics.chunks import chunk_rows, chunked_sum
 
 Params = dict[str, Any]
 
