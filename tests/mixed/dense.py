@@ -41,7 +41,7 @@ def one_hot(codes: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
 def maximum(
     y: np.ndarray, x: np.ndarray, designs: Sequence[np.ndarray], reml: bool, kernels: Sequence[np.ndarray] | None = None
 ) -> float:
-    """Largest log-likelihood of a model of scalar effects, by a search without derivatives over log standard
+    """Largest log-likelihood of a model of scalar effects, by BFGS over log standard
     deviations."""
     kernels = [np.eye(z.shape[1]) for z in designs] if kernels is None else kernels
     ones = np.ones(len(y))
@@ -52,6 +52,4 @@ def maximum(
         return -log_likelihood(y, x, covariance(roots, deviations[-1], designs, kernels, ones), reml)
 
     start = np.full(len(designs) + 1, np.log(np.std(y) / 2))
-    options = {"xatol": 1e-9, "fatol": 1e-13, "maxiter": 4000, "maxfev": 4000}
-    first = minimize(lost, start, method="Nelder-Mead", options=options)
-    return -float(minimize(lost, first.x, method="Nelder-Mead", options=options).fun)
+    return -float(minimize(lost, start, method="BFGS", options={"gtol": 1e-7}).fun)

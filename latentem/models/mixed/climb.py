@@ -80,6 +80,7 @@ def climb(
     *,
     max_iterations: int = 100,
     em_steps: int = EM_STEPS,
+    exact: bool = True,
     callback: Callable[[int, float], bool] | None = None,
 ) -> Climb:
     """Climb to a maximum.
@@ -90,6 +91,7 @@ def climb(
         scales: (P,) a typical size of each parameter, in its unit.
         max_iterations: of each of the two Newton methods.
         em_steps: steps of EM before them.
+        exact: compute the exact information even where the average one has led to the maximum.
         callback: called with (iterations so far, log-likelihood); True stops the climb.
     """
     walk = _Walk(at, np.asarray(theta, dtype=np.float64), at(theta))
@@ -97,7 +99,11 @@ def climb(
     for _ in range(em_steps):
         if not walk.try_step(walk.point.px_em() - walk.theta, 1e-8):
             break
-    stopped = _average_information(walk, scales, max_iterations, callback)
+    ended = _average_information(walk, scales, max_iterations, callback)
+    stopped = ended == "stopped"
+    if ended == "converged" and not exact:
+        nothing = np.full((len(walk.theta),) * 2, np.nan)
+        return Climb(walk.point, walk.theta, nothing, np.array(walk.trace), walk.evaluations, True, 0.0)
     information, decrement, converged = _exact(walk, scales, max_iterations if not stopped else 0)
     return Climb(
         walk.point,
@@ -115,30 +121,32 @@ def _noise(value: float) -> float:
     return 1e-12 * (1 + abs(value))
 
 
-def _average_information(walk: _Walk, scales: np.ndarray, limit: int, callback: Any) -> bool:
-    """Newton with the average information; True where the callback stopped it."""
+def _average_information(walk: _Walk, scales: np.ndarray, limit: int, callback: Any) -> str:
+    """Newton with the average information: how it ended, "converged", "stuck" or "stopped" (by the callback)."""
     damping, before = 0.0, np.inf
     for iteration in range(limit):
         if callback is not None and callback(len(walk.trace), walk.point.log_likelihood):
-            return True
+            return "stopped"
         score, information = walk.point.score * scales, walk.point.average_information * np.outer(scales, scales)
         size = np.maximum(np.diagonal(information), 1e-8 * np.max(np.diagonal(information)))
         if np.linalg.eigvalsh(information / np.sqrt(np.outer(size, size)))[0] < 1e-7:
-            return False  # at an edge: the average information sees no curvature there
+            return "stuck"  # at an edge: the average information sees no curvature there
         step = la.solve(information + damping * np.diag(size), score, assume_a="pos")
         decrement = float(score @ step) / 2
         # Average information is not the curvature: where steps gain little by little, the exact one is called; its
         # differences are taken where the climb all but ends, so that they also serve as those of the maximum.
-        if decrement < 1e-10 or (iteration > 12 and decrement > 0.5 * before):
-            return False
+        if decrement < 1e-10:
+            return "converged"
+        if iteration > 12 and decrement > 0.5 * before:
+            return "stuck"
         before = decrement
         if walk.try_step(scales * step, _noise(walk.point.log_likelihood)):
             damping = damping / 8 if damping > 1e-3 else 0.0
         else:
             damping = max(8 * damping, 1e-2)
             if damping > 1e6:
-                return False
-    return False
+                return "stuck"
+    return "stuck"
 
 
 def observed_information(

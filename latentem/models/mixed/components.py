@@ -38,9 +38,9 @@ def variance_components(fit: Any, *, kind: str = "observed") -> dict[str, np.nda
         covariance), sd (or correlation), se (of the former), share (of the sum of all variances, NaN of a covariance).
     """
     solved: Solved = fit.solved
-    labels = _labels(solved)
-    values = _entries(solved, solved.theta)
-    errors = np.sqrt(np.diagonal(_covariance(fit, lambda theta: _entries(solved, theta), kind)))
+    labels = labels_of(solved)
+    values = entries_of(solved, solved.theta)
+    errors = np.sqrt(np.diagonal(_covariance(fit, lambda theta: entries_of(solved, theta), kind)))
     deviations = []
     for (_, _, _, i, a, b), value in zip(labels, values, strict=True):
         if a == b:
@@ -145,7 +145,8 @@ def component_tests(fit: Any) -> dict[str, np.ndarray]:
     return {name: np.array([row[k] for row in rows]) for k, name in enumerate(("group", "statistic", "df", "p"))}
 
 
-def _labels(solved: Solved) -> list[tuple[str, str, str, int, int, int]]:
+def labels_of(solved: Solved) -> list[tuple[str, str, str, int, int, int]]:
+    """(grouping, coordinate, other coordinate, number of the effect, of either coordinate) of each row of the table."""
     found = []
     for i, effect in enumerate(solved.design.effects):
         for a in range(effect.r):
@@ -154,7 +155,8 @@ def _labels(solved: Solved) -> list[tuple[str, str, str, int, int, int]]:
     return [*found, ("Residual", "", "", -1, 0, 0)]
 
 
-def _entries(solved: Solved, theta: np.ndarray) -> Float[np.ndarray, " k"]:
+def entries_of(solved: Solved, theta: np.ndarray) -> Float[np.ndarray, " k"]:
+    """Variances and covariances in the rows of the table, at other parameters."""
     roots, sigma = solved.system.unpack(theta)
     parts = [(root @ root.T)[np.tril_indices(len(root))] for root in roots]
     return np.concatenate([*parts, [sigma**2]])

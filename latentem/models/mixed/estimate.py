@@ -171,7 +171,7 @@ def maximum(
     scales: Float[np.ndarray, " P"],
     max_iterations: int = 100,
     callback: Callable[[int, float], bool] | None = None,
-    em_steps: int = 3,
+    exact: bool = True,
 ) -> tuple[Solved, Climb]:
     """The maximum of the (restricted) likelihood from a start; near the edge, the edge itself where it is no worse.
 
@@ -179,7 +179,7 @@ def maximum(
         ValueError: the likelihood has no value at the start.
     """
     try:
-        climbed = climb(system.at, start, scales, max_iterations=max_iterations, callback=callback, em_steps=em_steps)
+        climbed = climb(system.at, start, scales, max_iterations=max_iterations, callback=callback, exact=exact)
     except NotPositiveDefinite:
         raise ValueError(
             "the likelihood has no value at the start: pass other standard deviations as initial="
@@ -191,7 +191,8 @@ def maximum(
     if on_edge is not None:
         return Solved(design, system, on_edge, offset), climbed
     flips = system.pack([np.broadcast_to(sign, (len(sign),) * 2) for sign in signs], 1.0 if sigma > 0 else -1.0)
-    return Solved(design, system, theta, offset, climbed.information * np.outer(flips, flips)), climbed
+    information = climbed.information * np.outer(flips, flips) if exact else None
+    return Solved(design, system, theta, offset, information), climbed
 
 
 def _snapped(system: System, theta: np.ndarray, value: float, scales: np.ndarray) -> np.ndarray | None:

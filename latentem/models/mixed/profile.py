@@ -134,7 +134,7 @@ def _held(fit: Any, solved: Solved, name: str) -> tuple[Any, float, float, float
             return _Held(system.at(np.insert(rest, k, value)), free)
 
         start = theta[free].copy()
-        return float(climb(at, start, scales[free], em_steps=0).point.log_likelihood)
+        return float(climb(at, start, scales[free], em_steps=0, exact=False).point.log_likelihood)
 
     spread = solved.covariance()[-1, -1] if name == "residual" else np.nan
     scale = float(np.sqrt(spread)) if np.isfinite(spread) else 0.25 * max(theta[k], 0.5 * scales[k])
@@ -188,7 +188,7 @@ def _fixed(fit: Any, solved: Solved, k: int) -> tuple[Any, float, float, float]:
 
     def at_value(value: float) -> float:
         system, _ = with_response(without, design.y[:, 0] - value * design.x[:, k])
-        return float(climb(system.at, solved.theta, solved.scales, em_steps=0).point.log_likelihood)
+        return float(climb(system.at, solved.theta, solved.scales, em_steps=0, exact=False).point.log_likelihood)
 
     scale = float(np.sqrt(solved.point.fixed_covariance[k, k]))
     return at_value, float(solved.beta[k]), scale, -np.inf

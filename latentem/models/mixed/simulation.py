@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from latentem.models.mixed.components import _entries
+from latentem.models.mixed.components import entries_of
 from latentem.models.mixed.estimate import Solved, maximum, with_response
 
 
@@ -95,7 +95,7 @@ def bootstrap(fit: Any, key: Any, replicates: int = 200) -> Replicates:
     rows = []
     for y in _responses(solved, generator(key), replicates, True):
         system, offset = with_response(solved, y)
-        again, climbed = maximum(solved.design, system, offset, start, solved.scales)
-        entries = _entries(again, again.theta)
-        rows.append((again.beta, entries, again.theta, again.point.log_likelihood, climbed.converged))
+        again, climbed = maximum(solved.design, system, offset, start, solved.scales, exact=False)
+        components = entries_of(again, again.theta)
+        rows.append((again.beta, components, again.theta, again.point.log_likelihood, climbed.converged))
     return Replicates(*(np.array([row[k] for row in rows]) for k in range(5)))
