@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class System:
         roots, at = [], 0
         for r in self.shapes():
             root = np.zeros((r, r))
-            low = np.tril_indices(r)
+            low = _low(r)
             root[low] = theta[at : at + len(low[0])]
             roots.append(root)
             at += len(low[0])
@@ -57,7 +57,7 @@ class System:
 
     def pack(self, roots: Sequence[np.ndarray], sigma: float) -> Float[np.ndarray, " P"]:
         """The inverse of `unpack`."""
-        return np.concatenate([*(root[np.tril_indices(len(root))] for root in roots), [sigma]])
+        return np.concatenate([*(root[_low(len(root))] for root in roots), [sigma]])
 
     def at(self, theta: Float[np.ndarray, " P"]) -> Point:
         """Everything there. Raises NotPositiveDefinite where the likelihood has no value."""
@@ -159,7 +159,7 @@ class Point:
                 each = each + _outer(spread[:, bound.rows], spread[:, bound.columns])
             off = np.where(bound.rows == bound.columns, 0.0, bound.values)
             total = np.einsum("m,mab->ab", bound.values, each) + np.einsum("m,mab->ba", off, each)
-            found.append(total + u @ (bound.precision @ u.T))
+            found.append(total + u @ bound.weigh(u).T)
         return found
 
     @cached_property
@@ -208,7 +208,7 @@ class Point:
         working: list[list[np.ndarray]] = []
         for i, (effect, root) in enumerate(zip(layout.effects, self.roots, strict=True)):
             w = effect.bound.multiply(self.scale * self.residual_sums[i].T).T
-            for a, b in zip(*np.tril_indices(effect.r), strict=True):
+            for a, b in zip(*_low(effect.r), strict=True):
                 f = np.outer(root[:, b], w[a])
                 f[a] += self.u[i][b]
                 working.append([f if k == i else np.zeros((e.r, e.bound.size)) for k, e in enumerate(layout.effects)])
@@ -221,7 +221,7 @@ class Point:
         ff = np.empty((k, k))
         ff[:-1, :-1] = flat_f.T @ flat_g
         ff[:-1, -1] = ff[-1, :-1] = flat_f.T @ layout.join(last)[:, 0]
-        own = sum(float(np.sum(u * (e.bound.precision @ u.T).T)) for e, u in zip(layout.effects, self.u, strict=True))
+        own = sum(float(np.sum(u * e.bound.weigh(u))) for e, u in zip(layout.effects, self.u, strict=True))
         ff[-1, -1] = 4 * (self.quadratic - own)
         xf = np.zeros((len(self.beta), k))
         xf[:, :-1] = sum(np.einsum("aqp,aqk->pk", zx, f) for zx, f in zip(moments.zx, stacked, strict=True))
@@ -277,6 +277,12 @@ class Point:
             root = new[begin[i] : begin[i + 1]].reshape(effect.r, effect.r)
             roots.append(_root(root @ q @ root.T / effect.bound.size))
         return s.pack(roots, float(np.sqrt(max(rss, 1e-12 * self.expected_rss) / moments.n)))
+
+
+@cache
+def _low(r: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a lower triangle, by rows."""
+    return np.tril_indices(r)
 
 
 def _outer(one: np.ndarray, two: np.ndarray) -> np.ndarray:

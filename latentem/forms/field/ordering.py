@@ -33,7 +33,7 @@ def best(size: int, rows: np.ndarray, columns: np.ndarray, blocks: Sequence[tupl
             if found is not None and found.tail <= 64:
                 return found
     limit = np.inf if found is None else found.cost
-    if found is not None and len(rows) > 20 * size:
+    if found is not None and len(rows) > 10 * size:
         return found  # filled anyway
     other = analyse(rows, columns, minimum_degree(size, rows, columns), limit)
     if other is not None:

@@ -60,6 +60,10 @@ class Bound:
         low = sp.csr_matrix((self.values, (self.rows, self.columns)), shape=(q, q))
         return (low + sp.tril(low, -1).T).tocsr()
 
+    def weigh(self, u: Float[np.ndarray, "r q"]) -> Float[np.ndarray, "r q"]:
+        """K^-1 times each row."""
+        return u if self.independent else (self.precision @ u.T).T
+
 
 class Structure(ABC):
     """How the values of a field hang together. A structure is a value: nothing is computed before data are seen."""

@@ -80,7 +80,7 @@ def declare(
     there = ~frame[used].isna().any(axis=1).to_numpy() & (frequencies > 0)
     if not there.any():
         raise ValueError("no record is complete: every one has a missing value in a column that the formula names")
-    kept = frame[there].reset_index(drop=True)
+    kept = frame if there.all() else frame[there].reset_index(drop=True)
     y = np.column_stack([formulas.response(r, kept, parsed.text) for r in parsed.responses])
     fixed = Columns(parsed.fixed, kept, parsed.text)
     refuse_collinear(fixed.values, fixed.names)

@@ -103,8 +103,13 @@ class Columns:
         if self.empty:
             self.values = np.zeros((len(frame), 0))
             return
+        self._plain = _plain(expression, frame)
+        self.values: Float[np.ndarray, "n p"]
+        if self._plain is not None:
+            self.names, self.values = self._plain, _stack(self._plain, frame)
+            return
         self._matrix = _matrices(expression, frame, whole).common
-        self.values: Float[np.ndarray, "n p"] = np.asarray(self._matrix.design_matrix, dtype=np.float64)
+        self.values = np.asarray(self._matrix.design_matrix, dtype=np.float64)
         self.names = tuple(str(name) for name in self._matrix.as_dataframe().columns)
 
     def of(self, frame: Any) -> Float[np.ndarray, "n p"]:
@@ -116,6 +121,8 @@ class Columns:
         if self.empty:
             return np.zeros((len(frame), 0))
         try:
+            if self._plain is not None:
+                return _stack(self._plain, frame)
             return np.asarray(self._matrix.evaluate_new_data(frame).design_matrix, dtype=np.float64)
         except (ValueError, KeyError) as error:
             raise ValueError(f"new data do not fit the formula: {_line(error)}") from None
@@ -158,6 +165,21 @@ def frame_of(data: Any) -> Any:
     raise TypeError(
         f"data of type {type(data).__name__}: expected a table or a dict of columns, for a formula names them"
     )
+
+
+def _plain(expression: str, frame: Any) -> tuple[str, ...] | None:
+    """Names of the columns of a sum of plain columns of numbers, which needs no library; None of anything else."""
+    terms = [term.strip() for term in expression.split("+")]
+    names = [term for term in terms if term not in ("0", "1")]
+    numbers = all(name in frame.columns and frame[name].dtype.kind in "iuf" for name in names)
+    if not numbers or len(set(names)) < len(names) or ("0" in terms and "1" in terms):
+        return None
+    return tuple(names) if "0" in terms else ("Intercept", *names)
+
+
+def _stack(names: tuple[str, ...], frame: Any) -> np.ndarray:
+    ones = np.ones(len(frame))
+    return np.column_stack([ones if name == "Intercept" else frame[name].to_numpy(np.float64) for name in names])
 
 
 def _matrices(expression: str, frame: Any, whole: str) -> Any:
