@@ -46,7 +46,8 @@ from latentem.fitting.batch import fit
 from latentem.fitting.climb import Snapshot
 from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
-from latentem.forms.field.constructors import exchangeable, neighbours, pedigree, random_walk, relationship
+from latentem.forms.field.constructors import exchangeable, flat, neighbours, pedigree, random_walk, relationship
+from latentem.forms.field.latent import Field
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.latents import Chain, Continuous, Finite, Given
 from latentem.results.fit import Fit
@@ -71,6 +72,7 @@ __all__ = [
     "Compression",
     "Continuous",
     "Factored",
+    "Field",
     "Finite",
     "Fit",
     "Given",
@@ -108,6 +110,7 @@ __all__ = [
     "field",
     "fit",
     "fixed",
+    "flat",
     "interval",
     "likelihood_ratio_test",
     "load",

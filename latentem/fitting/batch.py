@@ -18,6 +18,7 @@ from latentem.ascent.starts import initial_params
 from latentem.ascent.status import Status
 from latentem.data import door
 from latentem.fitting.climb import NoStart, Options, Outcome, Snapshot, first_of, maximize
+from latentem.fitting.field import fit_field
 from latentem.fitting.online import fit_online, read_batches
 from latentem.fitting.progress import Progress
 from latentem.forms.anchors.search import final_error
@@ -92,6 +93,8 @@ def fit(
     """
     if hasattr(model, "fit_whole"):  # records that share one latent: nothing adds over rows
         return model.fit_whole(data, **_given(locals()))
+    if getattr(getattr(model, "latent", None), "shared", False):
+        return fit_field(model, data, **_given(locals()))
     began = time.perf_counter()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")

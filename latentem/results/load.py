@@ -10,6 +10,7 @@ from latentem.ascent.status import Status
 from latentem.data import door
 from latentem.model import Model
 from latentem.results import archive
+from latentem.results.field import FieldFit
 from latentem.results.fit import Fit
 
 
@@ -35,6 +36,8 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
         raise archive.refused(path, error) from None
     if hasattr(model, "loaded"):  # records that share one latent
         return model.loaded(data, params=params, status=status, notes=notes, **arrays, **fields)
+    if getattr(getattr(model, "latent", None), "shared", False):
+        return FieldFit(params=params, status=status, notes=notes, model=model, table=data, **arrays, **fields)
     declared, observations = (None, None) if model is None else (model, data)
     if model is not None and data is not None:
         declared, observations = model.declare(data)

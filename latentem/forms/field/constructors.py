@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from latentem.forms.field.levels import text_of
 from latentem.forms.field.pedigree import Pedigree, read_pedigree
-from latentem.forms.field.structures import Exchangeable, Neighbours, RandomWalk, Relationship
+from latentem.forms.field.structures import Exchangeable, Flat, Neighbours, RandomWalk, Relationship
 
 
 def exchangeable() -> Exchangeable:
@@ -20,6 +20,15 @@ def exchangeable() -> Exchangeable:
     Exchangeable()
     """
     return Exchangeable()
+
+
+def flat() -> Flat:
+    """Effects with a flat prior, as fixed effects under REML; a record needs no column for them if they have one level.
+
+    >>> lem.flat()
+    Flat()
+    """
+    return Flat()
 
 
 def pedigree(identity: Any, sire: Any, dam: Any, birth: Any = None) -> Pedigree:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -100,6 +100,15 @@ class Exchangeable(Structure):
             lambda generator, k: generator.normal(size=(q, k)),
             independent=True,
         )
+
+
+@dataclass(frozen=True)
+class Flat(Structure):
+    """Effects with a flat prior: integrated out, they make a likelihood restricted. One level unless data name more."""
+
+    def bind(self, seen: Any, name: str) -> Bound:
+        bound = Exchangeable().bind(seen, name)
+        return replace(bound, values=np.zeros(bound.size), variances=np.full(bound.size, np.inf), independent=False)
 
 
 @dataclass(frozen=True, eq=False)

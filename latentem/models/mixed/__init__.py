@@ -4,7 +4,7 @@ What flows in: a formula, a table, what is known of the levels of its groupings.
 What flows out: `Mixed`, which `lem.fit` asks to fit itself, and `MixedFit`, a Fit with the verbs of this field.
 
 - `formula`: a formula taken apart; `declare`: the arrays it means on a table, and what is refused.
-- `climb`: EM, then Newton; `estimate`: the maximum and its curvature.
+- `estimate`: the maximum and its curvature.
 - `effects`, `components`, `records`, `simulation`, `profile`, `summary`: what a fit is asked.
 - `fit`, `mixed`: the two values above.
 

@@ -11,8 +11,8 @@ import numpy as np
 import scipy.linalg as la
 from jaxtyping import Float
 
+from latentem.building import Climb, climb, observed_information
 from latentem.field import NotPositiveDefinite, Point, System, layout, moments
-from latentem.models.mixed.climb import Climb, climb, observed_information
 from latentem.models.mixed.declare import Design
 
 #: A Cholesky root whose smallest singular value, scaled, is below this is tried as singular.

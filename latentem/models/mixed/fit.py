@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri
 
-import latentem as lem
+from latentem.building import WholeFit
 from latentem.models.mixed import components, effects, profile, records, simulation, summary
-from latentem.models.mixed.estimate import Solved, build, maximum, start_of
+from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
 
 
 @dataclass(frozen=True)
-class MixedFit(lem.Fit):
+class MixedFit(WholeFit):
     """A fitted mixed model.
 
     `params` holds "fixed" (p,), "effects" {grouping: Cholesky rows (r, r) of the covariance of its effects} and
     "residual", a standard deviation.
     """
-
-    table: Any = field(default=None, repr=False)
-    weights: Any = field(default=None, repr=False)
 
     fixed_effects = effects.fixed_effects
     degrees_of_freedom = effects.degrees_of_freedom
@@ -67,14 +63,12 @@ class MixedFit(lem.Fit):
 
     def without(self, i: int) -> float:
         """Log-likelihood of the fit without random effect i."""
-        from dataclasses import replace
-
         design = self.solved.design
         rest = tuple(e for k, e in enumerate(design.effects) if k != i)
         if not rest:
             return _without_any(self.solved)
         system, offset, spread = build(replace(design, effects=rest), self.solved.system.reml)
-        solved, _ = maximum(design, system, offset, start_of(system, spread), _scales(system, spread))
+        solved, _ = maximum(design, system, offset, start_of(system, spread), scales_of(system, spread))
         return solved.point.log_likelihood
 
     def information(self, kind: Any = "observed", **_: Any) -> np.ndarray:
@@ -116,51 +110,6 @@ class MixedFit(lem.Fit):
             f"{e.name}: its covariance is singular, where standard errors do not hold" for e, s in singular if s
         )
 
-    def confidence_intervals(self, level: float = 0.95, *, kind: str = "observed", scale: str = "natural") -> Any:
-        """(lower, upper) of Wald intervals, shaped like params; `profile(name)` for those by likelihood."""
-        import jax
-
-        reach = ndtri(0.5 + level / 2)
-        errors = self.standard_errors(kind)
-        reaches = (-reach, reach)
-        return tuple(jax.tree.map(lambda a, e, r=r: a + r * e, self.params, errors) for r in reaches)
-
-    def _refused(self, what: str, instead: str) -> Any:
-        raise ValueError(f"{what}: the records of a mixed model share one latent: use {instead}")
-
-    def log_prob(self, x: Any = None) -> np.ndarray:
-        """Refused: the records are not independent."""
-        return self._refused("log_prob", "fit.log_likelihood")
-
-    def posterior(self, x: Any = None) -> Any:
-        """Refused: `random_effects()` has it."""
-        return self._refused("posterior", "fit.random_effects()")
-
-    def responsibilities(self, x: Any = None) -> np.ndarray:
-        """Refused: the latent is not finite."""
-        return self._refused("responsibilities", "fit.random_effects()")
-
-    def rate(self) -> Any:
-        """Refused: the fit ends with Newton's method."""
-        return self._refused("rate", "fit.information()")
-
-    def scores_per_observation(self) -> np.ndarray:
-        """Refused: the records are not independent."""
-        return self._refused("scores_per_observation", "fit.influence()")
-
-    def sensitivity(self, model: Any) -> Any:
-        """Refused."""
-        return self._refused("sensitivity", "lem.fit of the other model")
-
-    def wald_test(self, hypothesis: Any, value: Any = 0.0, *, kind: str = "observed") -> Any:
-        """Refused: `fixed_effects()` has t tests, `component_tests()` those of variances."""
-        return self._refused("wald_test", "fit.fixed_effects() or fit.component_tests()")
-
-    @property
-    def optima(self) -> Any:
-        """Of one start."""
-        return ()
-
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, ready for JSON."""
         facts = self._facts()
@@ -180,12 +129,6 @@ def _plain(table: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         name: [None if isinstance(v, float) and not np.isfinite(v) else v for v in np.asarray(column).tolist()]
         for name, column in table.items()
     }
-
-
-def _scales(system: Any, spread: float) -> np.ndarray:
-    from latentem.models.mixed.estimate import scales_of
-
-    return scales_of(system, spread)
 
 
 def _without_any(solved: Solved) -> float:

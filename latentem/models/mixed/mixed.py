@@ -11,8 +11,8 @@ import numpy as np
 import scipy.linalg as la
 
 import latentem as lem
+from latentem.building import Climb
 from latentem.field import Structure
-from latentem.models.mixed.climb import Climb
 from latentem.models.mixed.declare import Design, declare
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
 from latentem.models.mixed.fit import MixedFit

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
+from latentem.building import climb
 from latentem.field import Effect, Point, System, layout
-from latentem.models.mixed.climb import climb
 from latentem.models.mixed.estimate import Solved, scales_of, with_response
 
 

@@ -1,8 +1,9 @@
-"""From a start to the maximum of a linear mixed model: a few EM steps, Newton with the average information, then Newton
-with the exact information, which is that of differenced scores and also gives the standard errors.
+"""Newton on the host, for likelihoods whose E-step is not a compiled sum over rows: a few EM steps, Newton with the
+average information where a model has one, then Newton with the exact information, which is that of differenced scores
+and also gives the standard errors.
 
-Standard deviations and Cholesky rows are the parameters, so a variance of zero is an interior point: the score is zero
-there and the exact curvature is not.
+Where standard deviations and Cholesky rows are the parameters, a variance of zero is an interior point: the score is
+zero there and the exact curvature is not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import scipy.linalg as la
 from jaxtyping import Float
 
-from latentem.field import NotPositiveDefinite
+from latentem.forms.field.factor import NotPositiveDefinite
 
 #: Half the squared Newton decrement, in nats, at which a maximum has been reached.
 DECREMENT = 1e-13
@@ -23,6 +24,8 @@ DECREMENT = 1e-13
 TARGET = 1e-20
 #: Relative step of the differences of scores.
 STEP = 1e-4
+#: Longest step of Newton with the exact information, in the sizes of the parameters.
+LONGEST = 5.0
 #: EM steps before Newton.
 EM_STEPS = 3
 
@@ -32,7 +35,7 @@ class Climb:
     """Where a climb ended.
 
     Args:
-        point: the model there (`latentem.field.Point`, or what else has `log_likelihood` and `score`).
+        point: the model there (with `log_likelihood` and `score`).
         theta: its parameters.
         information: (P, P) observed information.
         trace: log-likelihood at each accepted step.
@@ -86,7 +89,8 @@ def climb(
     """Climb to a maximum.
 
     Args:
-        at: parameters -> the model there, with `log_likelihood`, `score`, `average_information` and `px_em()`.
+        at: parameters -> the model there, with `log_likelihood`, `score`, `px_em()` where there are EM steps, and
+            `average_information` where it has one.
         theta: the start.
         scales: (P,) a typical size of each parameter, in its unit.
         max_iterations: of each of the two Newton methods.
@@ -99,7 +103,10 @@ def climb(
     for _ in range(em_steps):
         if not walk.try_step(walk.point.px_em() - walk.theta, 1e-8):
             break
-    ended = _average_information(walk, scales, max_iterations, callback)
+    if max_iterations and not hasattr(walk.point, "average_information"):
+        ended = "stopped" if callback is not None and callback(len(walk.trace), walk.trace[-1]) else "stuck"
+    else:
+        ended = _average_information(walk, scales, max_iterations, callback)
     stopped = ended == "stopped"
     if ended == "converged" and not exact:
         nothing = np.full((len(walk.theta),) * 2, np.nan)
@@ -177,7 +184,7 @@ def _exact(walk: _Walk, scales: np.ndarray, limit: int) -> tuple[np.ndarray, flo
             if decrement <= TARGET or limit == 0:
                 break
             step = vectors @ (score / size)
-            step *= min(1.0, 1.0 / np.max(np.abs(step)))
+            step *= min(1.0, LONGEST / np.max(np.abs(step)))
             if not any(
                 walk.try_step(scales * step * 0.25**halving, _noise(walk.point.log_likelihood)) for halving in range(8)
             ):
