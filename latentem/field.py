@@ -9,6 +9,7 @@ from latentem.forms.field.linear import Point, System
 from latentem.forms.field.ordering import best as analyse
 from latentem.forms.field.pedigree import Pedigree
 from latentem.forms.field.precision import Layout, layout
+from latentem.forms.field.records import FieldPoint, Records, records_of
 from latentem.forms.field.structures import Bound, Exchangeable, Structure
 from latentem.forms.field.symbolic import Symbolic
 
@@ -17,17 +18,20 @@ __all__ = [
     "Effect",
     "Exchangeable",
     "Factor",
+    "FieldPoint",
     "Gram",
     "Layout",
     "Moments",
     "NotPositiveDefinite",
     "Pedigree",
     "Point",
+    "Records",
     "Structure",
     "Symbolic",
     "System",
     "analyse",
     "layout",
     "moments",
+    "records_of",
     "text_of",
 ]

@@ -161,13 +161,14 @@ class FieldPoint:
         return np.asarray(minimize(lost, self.u, jac=True, method="BFGS", options={"maxiter": 30}).x)
 
 
-def records_of(model: Model, table: Any, weights: np.ndarray) -> Records:
+def records_of(model: Model, table: Any, weights: np.ndarray, quadratic: bool = True) -> Records:
     """The model on data.
 
     Args:
         model: a declaration whose latent is a `Field`.
         table: column -> (n, ...) array; those named as fields hold levels.
         weights: (n,) frequencies.
+        quadratic: log p(x | z) is quadratic in z.
 
     Raises:
         ValueError: a field without its column, or a level that its structure does not know.
@@ -211,6 +212,7 @@ def records_of(model: Model, table: Any, weights: np.ndarray) -> Records:
         places,
         back.reshape(pairs[0].shape),
         flat,
+        quadratic,
     )
 
 
@@ -292,8 +294,8 @@ def _determinant_slopes(model: Model, u: Any, rows: Any, z: Any, spread: Any) ->
 
 @partial(jit, static_argnums=0)
 def _expected(model: Model, u: Any, rows: Any, weights: Any, z: Any, spread: Any, moved: Any) -> Any:
-    """Expected log p(x | z) + log prior where z is normal around given means, and its gradient in u, which is the score at the
-    params that the means and covariances are of."""
+    """Expected log p(x | z) + log prior where z is normal around given means, and its gradient in u, which is the score
+    at the params that the means and covariances are of."""
 
     def value(v: Any) -> Any:
         params = model.space.constrain(v)

@@ -152,20 +152,20 @@ def labels_of(solved: Solved) -> list[tuple[str, str, str, int, int, int]]:
         for a in range(effect.r):
             for b in range(a + 1):
                 found.append((effect.name, effect.coordinates[a], "" if a == b else effect.coordinates[b], i, a, b))
-    return [*found, ("Residual", "", "", -1, 0, 0)]
+    return [*found, ("Residual", "", "", -1, 0, 0)] if solved.residual else found
 
 
 def entries_of(solved: Solved, theta: np.ndarray) -> Float[np.ndarray, " k"]:
     """Variances and covariances in the rows of the table, at other parameters."""
-    roots, sigma = solved.system.unpack(theta)
+    roots, sigma = solved.unpack(theta)
     parts = [(root @ root.T)[np.tril_indices(len(root))] for root in roots]
-    return np.concatenate([*parts, [sigma**2]])
+    return np.concatenate([*parts, [sigma**2]] if solved.residual else parts)
 
 
 def _named(solved: Solved, theta: np.ndarray) -> dict[str, Any]:
-    roots, sigma = solved.system.unpack(theta)
+    roots, sigma = solved.unpack(theta)
     named = {e.name: root @ root.T for e, root in zip(solved.design.effects, roots, strict=True)}
-    return {**named, "residual": sigma**2}
+    return {**named, "residual": sigma**2} if solved.residual else named
 
 
 def _covariance(fit: Any, f: Callable[[np.ndarray], np.ndarray], kind: str) -> np.ndarray:

@@ -94,15 +94,9 @@ def random_effects(fit: Any, group: str | None = None) -> dict[str, Any]:
     return tables[group]
 
 
-def prediction_error(solved: Solved, i: int) -> Float[np.ndarray, "q r r"]:
-    """Covariance of what the prediction of each level of effect i misses."""
-    root = solved.roots[i]
-    return root @ solved.point.covariance(i, i, fixed=True) @ root.T
-
-
 def _table(solved: Solved, i: int) -> dict[str, np.ndarray]:
     effect, values = solved.design.effects[i], solved.random[i]
-    errors = prediction_error(solved, i)
+    errors = solved.prediction_error(i)
     prior = solved.covariances[i]
     table: dict[str, np.ndarray] = {"level": effect.bound.names}
     for a, name in enumerate(effect.coordinates):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.linalg as la
@@ -36,6 +36,7 @@ class Solved:
     theta: Float[np.ndarray, " P"]
     offset: Float[np.ndarray, " p"]
     known: Float[np.ndarray, "P P"] | None = None
+    residual: ClassVar[bool] = True
 
     @cached_property
     def point(self) -> Point:
@@ -66,6 +67,20 @@ class Solved:
     def random(self) -> list[np.ndarray]:
         """Predicted random effects (BLUP) of each effect, (r, q)."""
         return [root @ u for root, u in zip(self.roots, self.point.u, strict=True)]
+
+    @property
+    def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
+        """Covariance of the estimates of the fixed effects."""
+        return self.point.fixed_covariance
+
+    def unpack(self, theta: Float[np.ndarray, " P"]) -> tuple[list[np.ndarray], float]:
+        """(Lambda of each effect, residual standard deviation) of a vector of parameters."""
+        return self.system.unpack(theta)
+
+    def prediction_error(self, i: int) -> Float[np.ndarray, "q r r"]:
+        """Covariance of what the prediction of each level of effect i misses."""
+        root = self.roots[i]
+        return root @ self.point.covariance(i, i, fixed=True) @ root.T
 
     @cached_property
     def scales(self) -> Float[np.ndarray, " P"]:

@@ -12,6 +12,63 @@ from jaxtyping import Float
 from latentem.building import WholeFit
 from latentem.models.mixed import components, effects, profile, records, simulation, summary
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
+from latentem.models.mixed.generalised import FAMILIES, Approximated
+
+
+@dataclass(frozen=True)
+class GeneralisedFit(WholeFit):
+    """A fitted generalised linear mixed model: its log-likelihood is an approximation, which `notes` name.
+
+    `params` holds "fixed" (p,) and "effects" {grouping: Cholesky rows (r, r)}.
+    """
+
+    fixed_effects = effects.fixed_effects
+    random_effects = effects.random_effects
+    variance_components = components.variance_components
+    function_of_components = components.function_of_components
+    predict = records.predict  # pyright: ignore[reportAssignmentType]
+    summary = summary.summary  # pyright: ignore[reportAssignmentType]
+
+    @cached_property
+    def solved(self) -> Approximated:
+        """Arrays behind the fit.
+
+        Raises:
+            ValueError: it was loaded without its model or its data.
+        """
+        if self.declaration is None or self.table is None:
+            missing = "model" if self.declaration is None else "data"
+            raise ValueError(f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...)")
+        return self.declaration.solved_at(self.table, self.weights, self.params)
+
+    @property
+    def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
+        """Covariance of the estimates of the fixed effects, (p, p)."""
+        return self.solved.fixed_covariance
+
+    def inverse_link(self, value: np.ndarray) -> np.ndarray:
+        """From the linear predictor to the mean of the response."""
+        return FAMILIES[self.declaration.family].mean(value)
+
+    def standard_errors(self, kind: str = "observed") -> Any:
+        """Standard errors, shaped like params."""
+        if not self.status.ok:
+            raise ValueError(f"standard_errors: this fit has status {self.status.name}: {self.status.advice}")
+        roots, _ = self.solved.unpack(np.sqrt(np.diagonal(self.solved.covariance(kind))))
+        names = [e.name for e in self.solved.design.effects]
+        fixed = np.sqrt(np.diagonal(self.fixed_covariance))
+        return {"fixed": fixed, "effects": dict(zip(names, roots, strict=True))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, ready for JSON."""
+        return {
+            **self._facts(),
+            "formula": self.declaration.formula,
+            "family": self.declaration.family,
+            "fixed_effects": _plain(self.fixed_effects()),
+            "variance_components": _plain(self.variance_components()),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from latentem.building import Climb
 from latentem.field import Structure
 from latentem.models.mixed.declare import Design, declare
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
-from latentem.models.mixed.fit import MixedFit
+from latentem.models.mixed.fit import GeneralisedFit, MixedFit
 from latentem.models.mixed.formula import parse
+from latentem.models.mixed.generalised import FAMILIES, approximate, refuse_responses
 
 #: Options of `lem.fit` that say something to a mixed model.
 OPTIONS = ("weights", "initial", "max_iterations", "callback", "key", "progress", "tolerance")
@@ -54,9 +55,17 @@ class Mixed:
     relationship: Mapping[str, Structure] = field(default_factory=dict, compare=False)
     reml: bool = True
     precision: str | None = None
+    family: str = "gaussian"
+    nodes: int | None = None
 
     def __post_init__(self) -> None:
         parse(self.formula)
+        if self.family != "gaussian" and self.family not in FAMILIES:
+            raise ValueError(f"family={self.family!r}: expected 'gaussian', {', '.join(map(repr, FAMILIES))}")
+        if self.nodes is not None and (self.family == "gaussian" or not 2 <= self.nodes <= 100):
+            raise ValueError(f"nodes={self.nodes!r}: expected 2 to 100, with a family other than 'gaussian'")
+        if self.precision is not None and self.family != "gaussian":
+            raise ValueError(f"precision={self.precision!r}: only family='gaussian' has a residual variance to divide")
         for group, structure in self.relationship.items():
             if not isinstance(structure, Structure):
                 told = f"relationship of {group!r} is a {type(structure).__name__}"
@@ -65,16 +74,22 @@ class Mixed:
     @property
     def name(self) -> str:
         """What summaries call it."""
+        if self.family != "gaussian":
+            how = "Laplace's approximation" if self.nodes is None else f"adaptive quadrature, {self.nodes} nodes"
+            return f"Generalised linear mixed model ({self.family}) by {how}"
         return f"Linear mixed model by {'REML' if self.reml else 'maximum likelihood'}"
 
     def design(self, table: Any, weights: Any = None) -> Design:
         """The records as arrays."""
         parsed = parse(self.formula)
-        if len(parsed.responses) != 1:
+        if self.family == "gaussian" and len(parsed.responses) != 1:
             raise ValueError(f"formula {self.formula!r} has {len(parsed.responses)} responses: expected one")
-        return declare(parsed, table, self.relationship, weights, self.precision)
+        design = declare(parsed, table, self.relationship, weights, self.precision)
+        if self.family != "gaussian":
+            refuse_responses(self.family, design.y)
+        return design
 
-    def fit_whole(self, table: Any, **options: Any) -> MixedFit:
+    def fit_whole(self, table: Any, **options: Any) -> Any:
         """What `lem.fit` calls: the records share one latent, so nothing is done row by row.
 
         Args:
@@ -86,13 +101,15 @@ class Mixed:
             if name not in OPTIONS:
                 raise ValueError(f"{name}: a mixed model knows {', '.join(OPTIONS)}; leave {name} out")
         design = self.design(table, options.get("weights"))
+        limit = options.get("max_iterations", 100)
+        if not isinstance(limit, int | np.integer) or limit < 1:
+            raise ValueError(f"max_iterations={limit!r}: expected an integer >= 1")
+        if self.family != "gaussian":
+            return self._generalised(table, design, options, int(limit), began)
         system, offset, spread = build(design, self.reml)
         initial = options.get("initial")
         start = start_of(system, spread) if initial is None else _theta(system, initial)
         watch = _Watcher(options.get("callback"))
-        limit = options.get("max_iterations", 100)
-        if not isinstance(limit, int | np.integer) or limit < 1:
-            raise ValueError(f"max_iterations={limit!r}: expected an integer >= 1")
         solved, climbed = maximum(design, system, offset, start, scales_of(system, spread), int(limit), watch)
         return self._fit(table, options.get("weights"), solved, climbed, watch, began)
 
@@ -123,13 +140,52 @@ class Mixed:
         found.__dict__["solved"] = solved
         return found
 
-    def loaded(self, table: Any, **fields: Any) -> MixedFit:
-        """A fit that was saved, with its table or None."""
-        return MixedFit(**fields, declaration=self, table=table)
+    def _generalised(self, table: Any, design: Design, options: Any, limit: int, began: float) -> GeneralisedFit:
+        initial = options.get("initial")
+        start = None if initial is None else _vector(design, initial)
+        solved, climbed = approximate(design, self.family, self.nodes, start, limit)
+        how = "Laplace's approximation" if self.nodes is None else f"adaptive quadrature on {self.nodes} nodes"
+        notes = [f"approximate: the log-likelihood is {how}"]
+        edge = [
+            e.name
+            for e, root in zip(design.effects, solved.roots, strict=True)
+            if np.min(np.abs(np.diagonal(root))) < 1e-4
+        ]
+        notes += [f"{name}: its covariance is singular" for name in edge]
+        if design.missing:
+            notes.append(f"{design.missing} records with missing values were left out")
+        status = lem.Status.boundary if edge else lem.Status.converged
+        names = [e.name for e in design.effects]
+        found = GeneralisedFit(
+            params={"fixed": solved.beta, "effects": dict(zip(names, solved.roots, strict=True))},
+            log_likelihood=solved.evidence,
+            log_prior=0.0,
+            status=status if climbed.converged else lem.Status.max_iterations,
+            iterations=len(climbed.trace) - 1,
+            evaluations=climbed.evaluations,
+            seconds=time.perf_counter() - began,
+            n_observations=design.n,
+            n_parameters=len(solved.beta) + len(solved.theta),
+            trace=climbed.trace,
+            starts=np.array([solved.evidence]),
+            name=self.name,
+            notes=tuple(notes),
+            declaration=self,
+            table=table,
+            weights=options.get("weights"),
+        )
+        found.__dict__["solved"] = solved
+        return found
 
-    def solved_at(self, table: Any, weights: Any, params: Any) -> Solved:
-        """The arrays behind given params."""
+    def loaded(self, table: Any, **fields: Any) -> Any:
+        """A fit that was saved, with its table or None."""
+        return (MixedFit if self.family == "gaussian" else GeneralisedFit)(**fields, declaration=self, table=table)
+
+    def solved_at(self, table: Any, weights: Any, params: Any) -> Any:
+        """The arrays behind given params; a generalised model settles there once more."""
         design = self.design(table, weights)
+        if self.family != "gaussian":
+            return approximate(design, self.family, self.nodes, _vector(design, params), 100)[0]
         system, offset, _ = build(design, self.reml)
         return Solved(design, system, _theta(system, params), offset)
 
@@ -166,6 +222,17 @@ def _theta(system: Any, params: Any) -> np.ndarray:
     if not sigma > 0 or not all(np.isfinite(root).all() for root in roots):
         raise ValueError(f"params: residual {sigma:g}: expected finite numbers, a residual standard deviation above 0")
     return system.pack(roots, sigma)
+
+
+def _vector(design: Design, params: Any) -> np.ndarray:
+    """Fixed effects and Cholesky rows of params of a generalised model."""
+    try:
+        fixed = np.asarray(params["fixed"], dtype=np.float64).reshape(design.x.shape[1])
+        roots = [np.asarray(params["effects"][e.name], dtype=np.float64).reshape(e.r, e.r) for e in design.effects]
+    except (KeyError, TypeError, ValueError):
+        told = ", ".join(f"{e.name!r}: ({e.r}, {e.r})" for e in design.effects)
+        raise ValueError(f"params: expected 'fixed' ({design.x.shape[1]},) and 'effects' {{{told}}}") from None
+    return np.concatenate([fixed, *(root[np.tril_indices(len(root))] for root in roots)])
 
 
 class _Watcher:

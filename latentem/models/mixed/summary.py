@@ -15,14 +15,15 @@ def summary(fit: Any) -> str:
         fit.name,
         f"Formula: {declared.formula}",
         f"log-likelihood {fit.log_likelihood:.6f}   AIC {fit.aic:.4f}   BIC {fit.bic:.4f}"
-        + ("   (restricted)" if declared.reml else ""),
+        + ("   (restricted)" if declared.reml and solved.residual else ""),
         f"status {fit.status.name} after {fit.iterations} iterations, {fit.evaluations} evaluations, "
         f"{fit.seconds:.2f} s",
     ]
     if fit.status.value != fit.status.name:
         lines.append(f"  {fit.status.advice}")
     lines.extend(f"  note: {note}" for note in fit.notes)
-    lines += ["", "Scaled residuals:", *_quartiles(fit.residuals("pearson"))]
+    if solved.residual:
+        lines += ["", "Scaled residuals:", *_quartiles(fit.residuals("pearson"))]
     lines += ["", "Random effects:", *_random(fit)]
     groups = ", ".join(f"{e.name} {e.bound.size}" for e in design.effects)
     lines.append(f"Number of records: {design.n:g}, levels: {groups}")
@@ -70,7 +71,8 @@ def _random(fit: Any) -> list[str]:
 
 def _fixed(fit: Any) -> list[str]:
     table = fit.fixed_effects()
-    rows = [("", "Estimate", "Std. Error", "df", "t value", "Pr(>|t|)")]
+    letter = "t" if fit.solved.residual else "z"
+    rows = [("", "Estimate", "Std. Error", "df", f"{letter} value", f"Pr(>|{letter}|)")]
     for k, name in enumerate(table["name"].tolist()):
         df = f"{table['df'][k]:.2f}" if np.isfinite(table["df"][k]) else "-"
         p = table["p"][k]
