@@ -1,10 +1,11 @@
-"""Mixed models beside mixedlm and statsmodels, warm, in turn; an animal model of 100,000; how the cost grows with records.
+"""Mixed models beside mixedlm and statsmodels, warm, in turn; large animal models; how the cost grows with records.
 
     python -m pip install "latentem[mixed]" mixedlm statsmodels
-    python benchmarks/mixed.py [--large] [--csv milk.csv --pedigree cows.csv --formula "milk ~ lact + (1 | id) + (1 | herd)"]
+    python benchmarks/mixed.py [--large]
+    python benchmarks/mixed.py --csv milk.csv --pedigree cows.csv --formula "milk ~ lact + (1 | id) + (1 | herd)"
 
-The figures are seconds from data frame to fit, standard errors of the variance components included on our side. mixedlm has
-none of those; statsmodels takes crossed effects as variance components of one group.
+The figures are seconds from data frame to fit, standard errors of the variance components included on our side. mixedlm
+has none of those; statsmodels takes crossed effects as variance components of one group.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ def fit_field(model: Any, table: Any, **options: Any) -> FieldFit:
     with jax.enable_x64(True):
         start = _start(model, options.get("initial"), options.get("key"))
         records = read_records(model, table, options.get("weights"), start)
-        _check(model, records.rows)
         limit = int(options.get("max_iterations", 100))
         try:
             found = climb(records.at, start, np.ones(len(start)), max_iterations=limit, em_steps=10)
@@ -74,18 +73,3 @@ def _start(model: Any, initial: Any, key: Any) -> np.ndarray:
     # A scale of exactly zero is a saddle: start beside it.
     draws = np.random.default_rng(0 if key is None else np.asarray(jax.random.key_data(key)).ravel())
     return 0.3 * np.abs(draws.normal(size=model.space.size)) + 0.1
-
-
-def _check(model: Any, rows: Any) -> None:
-    """TypeError or ValueError in one line where log p(x | z) of one record is not one number."""
-    x = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in rows.items()}
-    z = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.float64), model.latent.example())
-    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float64"))
-    try:
-        out = jax.eval_shape(model.complete_log_likelihood, params, x, z)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        told = f"complete_log_likelihood(params, x, z) failed for one record: {type(error).__name__}: {first}"
-        raise TypeError(told) from error
-    if getattr(out, "shape", None) != ():
-        raise ValueError("complete_log_likelihood: expected a scalar for ONE record x and what it sees of the field, z")

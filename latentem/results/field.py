@@ -128,4 +128,20 @@ def read_records(model: Any, table: Any, weights: Any, u: np.ndarray) -> Records
     if frequencies.shape != (n,) or not np.all(np.isfinite(frequencies)) or np.any(frequencies < 0):
         raise ValueError(f"weights: expected {n} finite numbers of at least 0, one for each record")
     found = records_of(model, kept, frequencies)
+    _check(model, found.rows)
     return replace(found, quadratic=is_quadratic(found, u))
+
+
+def _check(model: Any, rows: Any) -> None:
+    """TypeError or ValueError in one line where log p(x | z) of one record is not one number."""
+    x = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in rows.items()}
+    z = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.float64), model.latent.example())
+    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float64"))
+    try:
+        out = jax.eval_shape(model.complete_log_likelihood, params, x, z)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        told = f"complete_log_likelihood(params, x, z) failed for one record: {type(error).__name__}: {first}"
+        raise TypeError(told) from error
+    if getattr(out, "shape", None) != ():
+        raise ValueError("complete_log_likelihood: expected a scalar for ONE record x and what it sees of the field, z")

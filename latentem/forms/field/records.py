@@ -33,7 +33,7 @@ from latentem.numerics.compiled import jit
 
 LOG_2PI = float(np.log(2 * np.pi))
 #: Newton steps for the mode of the field, and the decrement at which it is found.
-MODE_STEPS, MODE_DECREMENT = 100, 1e-18
+MODE_STEPS, MODE_DECREMENT = 100, 1e-22
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +221,7 @@ def _mode(r: Records, u: np.ndarray) -> tuple[np.ndarray, Factor, float]:
     z = r.last.get("mode", np.zeros(r.size))
     value, slopes, curvature = (np.asarray(a) for a in _local(r.model, u, r.rows, z[r.seen]))
     pull = r.prior_times(z)
-    peak = float(r.weights @ value) - 0.5 * float(z @ pull)
+    peak, last = float(r.weights @ value) - 0.5 * float(z @ pull), np.inf
     for _ in range(MODE_STEPS):
         if not np.isfinite(peak):
             raise NotPositiveDefinite("log p(x | z) is not finite")
@@ -229,9 +229,11 @@ def _mode(r: Records, u: np.ndarray) -> tuple[np.ndarray, Factor, float]:
         gradient = r.scatter(slopes) - pull
         step = factor.solve(gradient)
         decrement = float(gradient @ step)
-        if decrement <= MODE_DECREMENT * (1 + abs(peak)):
+        rounding = 0.1 * last < decrement < 1e-10  # no smaller any more
+        if decrement <= MODE_DECREMENT * (1 + abs(peak)) or rounding:
             r.last["mode"] = z
             return z, factor, peak + 0.5 * decrement
+        last = decrement
         length, before = 1.0, peak
         while length > 1e-6:
             new = z + length * step
