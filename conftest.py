@@ -92,8 +92,22 @@ BEFORE_THE_END = 20
 
 def _native_stacks() -> None:
     """Where every thread of this process is, those of XLA included: pytest-timeout knows only Python's."""
-    command = ["gdb", "-p", str(os.getpid()), "-batch", "-ex", "set pagination off", "-ex", "thread apply all bt 12"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=BEFORE_THE_END - 5, check=False)
+    # gdb stops this process, which can then end nothing: its own time limit is that of `timeout`.
+    command = [
+        "timeout",
+        "-s",
+        "KILL",
+        "12",
+        "gdb",
+        "-p",
+        str(os.getpid()),
+        "-batch",
+        "-ex",
+        "set pagination off",
+        "-ex",
+        "thread apply all bt 12",
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     print(found.stdout, file=sys.__stderr__, flush=True)
 
 
@@ -102,7 +116,7 @@ def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that is about to be ended for its time says where it stands."""
     marker = request.node.get_closest_marker("timeout")
     limit = float(marker.args[0] if marker else request.config.getini("timeout") or 0)
-    if limit <= BEFORE_THE_END or shutil.which("gdb") is None:
+    if limit <= BEFORE_THE_END or shutil.which("gdb") is None or shutil.which("timeout") is None:
         yield
         return
     timer = threading.Timer(limit - BEFORE_THE_END, _native_stacks)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from latentem.data import Data
 from latentem.data.sequences import Sequences
 from latentem.forms import Prepared
 from latentem.forms.chain import logarithmic, paths
@@ -90,10 +91,10 @@ def _on_lanes(model: Model, params: Any, sequences: Sequences, f: Any, *extra: A
         raise TypeError(f"sequences of type {type(sequences).__name__}: expected lem.sequences(...)")
     with jax.enable_x64(True):
         form = ChainForm(model)
-        prepared = form.prepare(sequences, np.ones(sequences.n), "float64")
+        prepared = form.of_new(Data(sequences, np.ones(sequences.n)), "float64")
         params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), model.space.check(params))
         if np.isnan(np.asarray(_log_prob(form, params, prepared))).any():
-            form = ChainForm(model, exact=True)
+            form = ChainForm(model, logarithms=True)
         found = jax.tree.map(np.asarray, f(form, params, prepared, *extra))
     if whole:
         return found
@@ -170,6 +171,6 @@ def _viterbi(best: int, form: ChainForm, params: Any, prepared: Prepared) -> Any
 
 @partial(jit, static_argnums=(0, 1))
 def _sample(draws: int, form: ChainForm, params: Any, prepared: Prepared, key: Array) -> Array:
-    p, f, _ = _one(ChainForm(form.model, exact=True), params, prepared)
+    p, f, _ = _one(ChainForm(form.model, logarithms=True), params, prepared)
     drawn = jax.lax.map(lambda k: paths.sample(p, f.filtered, k), jax.random.split(key, draws))
     return jnp.moveaxis(drawn, 0, -1)

@@ -43,8 +43,12 @@ class Weighted:
         posterior, so that its gradient is zero rather than NaN."""
         evidence = logsumexp(log_joint)
         impossible = evidence == -jnp.inf
-        safe = jnp.where(impossible, 0.0, evidence)
-        log_q = jnp.where(impossible, -jnp.log(log_joint.shape[0]), log_joint - safe)
+        # Divided by their own sum: where log joints are near 1e13, one minus the evidence no longer adds up to one.
+        top = jax.lax.stop_gradient(jnp.max(log_joint))
+        shifted = log_joint - jnp.where(jnp.isfinite(top), top, 0.0)
+        log_q = jnp.where(
+            impossible, -jnp.log(log_joint.shape[0]), shifted - jnp.where(impossible, 0.0, logsumexp(shifted))
+        )
         return cls(nodes, log_q, evidence)
 
     @property

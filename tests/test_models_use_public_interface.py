@@ -1,6 +1,7 @@
 """Ready models are users of the library: they import its public names and nothing behind them."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,13 +37,10 @@ def violations(source: str) -> list[str]:
     for name in imported(source):
         root = name.partition(".")[0]
         within = name in PUBLIC or name.startswith("latentem.models.")
-        allowed = within if root == "latentem" else root in OUTSIDE or root in STANDARD
+        allowed = within if root == "latentem" else root in OUTSIDE or root in sys.stdlib_module_names
         if not allowed or "._" in name:
             found.append(name)
     return found
-
-
-STANDARD = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "re", "time", "typing"}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from latentem.ascent.mstep.step import MStep, em_iteration
-from latentem.forms import Form, GivenSeparableForm, Prepared, RowForm, SeparableForm
-from latentem.model import ClosedForm, Model, Separable
+from latentem.forms import Form, Prepared, RowForm, SeparableForm
+from latentem.model import Model
+from latentem.model.latents import Latent
 from latentem.numerics.compiled import jit
 
 
@@ -64,11 +65,8 @@ def anneal(form: Form, m_step: MStep, annealing: Annealing, params: Any, prepare
     Raises:
         ValueError: the posterior is not a sum over nodes that the library weighs, so that it cannot be flattened.
     """
-    latent = form.model.latent
-    if latent.nodes() is None or getattr(latent, "hard", False) or isinstance(form, GivenSeparableForm):
-        raise ValueError(
-            f"annealing: the posterior of {form.model.name} cannot be flattened: expected lem.Finite(k) or a grid"
-        )
+    if why := form.can("flatten"):
+        raise ValueError(f"annealing: {why}")
     schedule = jnp.repeat(jnp.asarray(annealing.inverse_temperatures), annealing.iterations)
     return _anneal(form, m_step, params, prepared, schedule.astype(prepared.weights.dtype))
 
@@ -92,11 +90,11 @@ def tempered(form: Form) -> tuple[Form, Callable[[Prepared, Array], Prepared]]:
     """(the form with flattened responsibilities, how its data carry the inverse temperature)."""
     if isinstance(form, SeparableForm):
         own = form.separable
-        inner = Separable(
+        inner = replace(
+            own,
             features=_WithoutTemperature(own.features),
             natural=_WithoutTemperature(own.natural),
             maximize=None if own.maximize is None else _WithoutTemperature(own.maximize),
-            includes_prior=own.includes_prior,
             impossible=None if own.impossible is None else _WithoutTemperature(own.impossible),
         )
         return _TemperedSeparable(form.model, inner), lambda data, b: replace(data, context=(data.context, b))
@@ -139,22 +137,27 @@ class _OfRow:
 
 
 @dataclass(frozen=True)
-class _Paired(Model):
-    """A model of (x, inverse temperature): its posterior is flattened, its log p(x, z) is not."""
+class _Flattened(Latent):
+    """A latent of (x, inverse temperature): its posterior is flattened, log p(x, z) is not."""
 
-    def posterior(self, params: Any, x: Any) -> Any:
-        return self.latent.posterior(lambda z: x[1] * self.complete_log_likelihood(params, x, z), params, x)
+    inner: Latent
+
+    def posterior(self, cll: Callable[[Any], Array], params: Any, x: Any) -> Any:
+        return self.inner.posterior(lambda z: x[1] * cll(z), params, x[0])
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        return self.inner.nodes()
+
+    def example(self) -> np.ndarray:
+        return self.inner.example()
 
 
-def _paired(model: Model) -> _Paired:
+def _paired(model: Model) -> Model:
+    """The same of (x, inverse temperature)."""
     own = model.m_step
-    m_step = None if own is None else replace(own, statistics=_OfRow(own.statistics))
-    assert isinstance(m_step, ClosedForm | None)
-    return _Paired(
-        _OfRow(model.complete_log_likelihood),
-        model.latent,
-        model.params,
-        prior=model.prior,
-        m_step=m_step,
-        name=model.name,
+    return replace(
+        model,
+        complete_log_likelihood=_OfRow(model.complete_log_likelihood),
+        latent=_Flattened(model.latent),
+        m_step=None if own is None else replace(own, statistics=_OfRow(own.statistics)),
     )

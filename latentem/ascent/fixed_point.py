@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from latentem.ascent.acceleration import SQUAREM, EMMap, Method
+from latentem.ascent.loop import NON_FINITE, STATUS, LoopState, Stopping, at, iterate
 from latentem.ascent.status import Status
 from latentem.numerics.compiled import jit
-
-RUNNING, CONVERGED, NON_FINITE = range(3)
 
 
 class Accelerated(NamedTuple):
@@ -28,7 +26,7 @@ class Accelerated(NamedTuple):
         objective: there; None without an objective.
         evaluations: how often `step` was evaluated.
         iterations: accelerated iterations.
-        status: converged, max_iterations or non_finite.
+        status: converged, max_iterations, decreased or non_finite.
     """
 
     params: Any
@@ -36,13 +34,6 @@ class Accelerated(NamedTuple):
     evaluations: int
     iterations: int
     status: Status
-
-
-class _Carried(NamedTuple):
-    method: Any
-    outcome: Array
-    evaluations: Array
-    iterations: Array
 
 
 def accelerate(
@@ -62,8 +53,8 @@ def accelerate(
         step: params -> params, one EM iteration or any other contraction, written with jax.numpy. It compiles once for
             each function, so define it once.
         params: pytree of numbers to start from.
-        objective: params -> scalar that every plain step raises; an extrapolation that lowers it is taken back. Without
-            one, only what is not finite or outside `contains` is.
+        objective: params -> scalar that every plain step raises; an extrapolation that lowers it is taken back, and a
+            plain step that does ends it. Without one, only what is not finite or outside `contains` is taken back.
         contains: params -> bool, which params `step` is defined for.
         method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`.
         tolerance: converged when a plain step of the raveled params is shorter than this (Euclidean length).
@@ -95,18 +86,17 @@ def accelerate(
         end, theta, value = _iterate(setup, start, jnp.asarray(tolerance, dtype), jnp.asarray(max_iterations))
         if int(end.iterations) == 1 and int(end.outcome) == NON_FINITE:
             raise ValueError("step or objective is not finite at the initial params: start where both are")
-        status = {RUNNING: Status.max_iterations, CONVERGED: Status.converged, NON_FINITE: Status.non_finite}
         return Accelerated(
             jax.tree.map(np.asarray, theta),
             None if objective is None else float(value),
             int(end.evaluations),
             int(end.iterations),
-            status[int(end.outcome)],
+            STATUS[int(end.outcome)],
         )
 
 
 @partial(jit, static_argnums=0)
-def _iterate(setup: tuple[Any, ...], start: Any, tolerance: Array, limit: Array) -> tuple[_Carried, Any, Array]:
+def _iterate(setup: tuple[Any, ...], start: Any, tolerance: Array, limit: Array) -> tuple[LoopState, Any, Array]:
     step, objective, contains, method = setup
     theta, unravel = ravel_pytree(start)
 
@@ -120,18 +110,6 @@ def _iterate(setup: tuple[Any, ...], start: Any, tolerance: Array, limit: Array)
     def inside(t: Float[Array, " D"]) -> Array:
         return jnp.ones((), bool) if contains is None else jnp.asarray(contains(unravel(t)), bool)
 
-    em = EMMap(update, inside)
-
-    def body(c: _Carried) -> _Carried:
-        state, info = method.step(em, c.method, tolerance)
-        finite = jnp.isfinite(info.objective) & jnp.all(jnp.isfinite(state.theta))
-        outcome = jnp.where((info.step < tolerance) & ~info.refused, CONVERGED, RUNNING)
-        outcome = jnp.where(finite, outcome, NON_FINITE).astype(jnp.int32)
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), state, c.method)
-        return _Carried(kept, outcome, c.evaluations + info.evaluations, c.iterations + 1)
-
-    zero = jnp.zeros((), jnp.int32)
-    first = _Carried(method.init(theta), zero, zero, zero)
-    end = lax.while_loop(lambda c: (c.outcome == RUNNING) & (c.iterations < limit), body, first)
-    params = unravel(end.method.theta)
+    end = iterate(method, EMMap(update, inside), at(method, theta), Stopping(0.0, tolerance, limit), 1.0)
+    params = unravel(end.safe)
     return end, params, value(params)

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 from latentem.ascent.acceleration import EMMap
 from latentem.ascent.mstep import MStep, resolve
 from latentem.ascent.mstep.step import em_iteration
-from latentem.data import door as data
-from latentem.forms import Form, Prepared, RowForm
+from latentem.forms import Form, Prepared
+from latentem.forms.choose import as_declared
 from latentem.model import Model
 from latentem.numerics.compiled import jit
 
@@ -63,8 +63,8 @@ class EM:
             ValueError: params outside their constraints, or observations or weights that are not usable.
         """
         params = self.form.model.space.check(params)
-        door = data.read(observations, weights)
-        prepared = Prepared((), jax.tree.map(jnp.asarray, door.observations), jnp.asarray(door.weights, dtype=float))
+        data = self.form.model.latent.read(observations, weights)
+        prepared = self.form.of_new(data, str(jnp.result_type(float)))
         return EMState(jax.tree.map(lambda a: jnp.asarray(a, dtype=float), params), prepared)
 
     def step(self, state: EMState) -> tuple[EMState, EMInfo]:
@@ -90,7 +90,10 @@ def em(model: Model, m_step: Any = "auto") -> EM:
     >>> state = em.init({"weight": [0.5, 0.5], "rate": [1.0, 3.0]}, np.array([0.0, 1.0, 5.0, 2.0]))
     >>> state, info = em.step(state)
     """
-    form = RowForm(model)
+    if not isinstance(model, Model):
+        told = "expected a lem.Model; a ready model becomes one with data, fit.model"
+        raise TypeError(f"em: model = {model!r}: {told}")
+    form = as_declared(model)
     return EM(form, resolve(m_step, form))
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from latentem.ascent.iteration import row_log_prob
-from latentem.ascent.loop import CONVERGED, RUNNING, STOPPED
+from latentem.ascent.loop import CONVERGED, DECREASED, NON_FINITE, RUNNING, STOPPED
 from latentem.ascent.polish import polish
 from latentem.constraints import ParameterSpace
 from latentem.constraints.base import Batched, Constraint
@@ -147,11 +147,15 @@ def _has_spike(form: Form, prepared: Prepared, params: Any) -> bool:
     return top - float(np.median(used)) > SPIKE and (top > 0 or not discrete)
 
 
-def choose(objectives: np.ndarray, why: Callable[[int], str], exclude: bool) -> tuple[int, str, tuple[str, ...]]:
-    """The best start that is not spurious; the best of all where every one is, or where they are not excluded.
+def choose(
+    objectives: np.ndarray, outcomes: np.ndarray, why: Callable[[int], str], exclude: bool
+) -> tuple[int, str, tuple[str, ...]]:
+    """The best start that did not fail and is not spurious; the best of all where every one is, or where they are not
+    excluded.
 
     Args:
         objectives: (S,), not finite where a start failed.
+        outcomes: (S,) codes of the loop; one whose objective fell is chosen only where there is no other.
         why: start -> why it is spurious, or "".
         exclude: whether spurious ones may be chosen only where there is nothing else.
 
@@ -160,6 +164,7 @@ def choose(objectives: np.ndarray, why: Callable[[int], str], exclude: bool) -> 
     """
     order = [int(s) for s in np.argsort(-np.where(np.isfinite(objectives), objectives, -np.inf), kind="stable")]
     order = [s for s in order if np.isfinite(objectives[s])]
+    order.sort(key=lambda s: outcomes[s] in (DECREASED, NON_FINITE))
     reason = why(order[0])
     if not reason:
         return order[0], "", ()

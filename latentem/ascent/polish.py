@@ -36,6 +36,7 @@ class Polished(NamedTuple):
         decrement: gain that the last Newton step was predicted to bring.
         iterations: Newton steps.
         evaluations: evaluations of the objective.
+        interrupted: Ctrl-C came; this is how far Newton had got.
     """
 
     u: Float[np.ndarray, " P"]
@@ -48,6 +49,7 @@ class Polished(NamedTuple):
     decrement: float
     iterations: int
     evaluations: int
+    interrupted: bool = False
 
     @property
     def objective(self) -> float:
@@ -84,27 +86,31 @@ def climb(form: Form, u: Any, prepared: Prepared, *, iterations: int = 30) -> Po
     u = np.asarray(u)
     eps = np.finfo(u.dtype).eps
     here, evaluations, decrement, taken = _at(form, u, prepared), 1, np.inf, 0
-    while taken < iterations and decrement > TOLERANCE * (1 + abs(here.value)) and np.isfinite(here.value):
-        taken += 1
-        if not np.all(np.isfinite(here.hessian)) or not np.all(np.isfinite(here.gradient)):
-            decrement = np.nan
-            break
-        with np.errstate(over="ignore", invalid="ignore"):
-            direction, decrement = ascent_direction(here.gradient, here.hessian, np)
-        direction = np.where(np.all(np.isfinite(direction)), direction, 0.0).astype(u.dtype)
-        # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.
-        floor = here.value - 4 * eps * (1 + abs(here.value))
-        length = min(1.0, LONGEST_STEP / max(float(np.max(np.abs(direction), initial=0.0)), 1e-30))
-        there, evaluations = _at(form, u + length * direction, prepared), evaluations + 1
-        for _ in range(HALVINGS):
-            if there.value >= floor:
+    interrupted = False
+    try:
+        while taken < iterations and decrement > TOLERANCE * (1 + abs(here.value)) and np.isfinite(here.value):
+            taken += 1
+            if not np.all(np.isfinite(here.hessian)) or not np.all(np.isfinite(here.gradient)):
+                decrement = np.nan
                 break
-            length, evaluations = 0.5 * length, evaluations + 1
-            if float(_objective(form, prepared, u + length * direction)) >= floor:
-                there = _at(form, u + length * direction, prepared)
-        if not there.value >= floor:
-            break
-        u, here = u + length * direction, there
+            with np.errstate(over="ignore", invalid="ignore"):
+                direction, decrement = ascent_direction(here.gradient, here.hessian, np)
+            direction = np.where(np.all(np.isfinite(direction)), direction, 0.0).astype(u.dtype)
+            # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.
+            floor = here.value - 4 * eps * (1 + abs(here.value))
+            length = min(1.0, LONGEST_STEP / max(float(np.max(np.abs(direction), initial=0.0)), 1e-30))
+            there, evaluations = _at(form, u + length * direction, prepared), evaluations + 1
+            for _ in range(HALVINGS):
+                if there.value >= floor:
+                    break
+                length, evaluations = 0.5 * length, evaluations + 1
+                if float(_objective(form, prepared, u + length * direction)) >= floor:
+                    there = _at(form, u + length * direction, prepared)
+            if not there.value >= floor:
+                break
+            u, here = u + length * direction, there
+    except KeyboardInterrupt:  # what has been reached is worth keeping
+        interrupted = True
     finite = np.all(np.isfinite(here.hessian))
     curvature, vectors = np.linalg.eigh(-here.hessian) if finite else (np.full(u.shape, np.nan), np.eye(len(u)))
     return Polished(
@@ -118,23 +124,25 @@ def climb(form: Form, u: Any, prepared: Prepared, *, iterations: int = 30) -> Po
         float(decrement),
         taken,
         evaluations,
+        interrupted,
     )
 
 
 def polish(form: Form, params: Any, prepared: Prepared) -> Polished:
     """`climb` from params until nothing is left to gain; a saddle is left along its direction of ascent, and climbed
-    from there."""
+    from there. Ctrl-C ends it where it is, once the first evaluation is done."""
     reached = climb(form, form.model.space.locate(params)[0], prepared)
     for _ in range(ROUNDS):
-        if reached.is_stationary or not reached.objective > -np.inf:
+        if reached.interrupted or reached.is_stationary or not reached.objective > -np.inf:
             break
         reached = _after(reached, climb(form, reached.u, prepared))
     for length in (1.0, -1.0, 0.1, -0.1):
-        if not reached.is_saddle:
+        if reached.interrupted or not reached.is_saddle:
             break
         other = climb(form, reached.u + length * reached.flattest, prepared)
         if other.objective > reached.objective:
             reached = _after(reached, other)
+        reached = reached._replace(interrupted=other.interrupted)
     return reached
 
 

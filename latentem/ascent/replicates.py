@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from jax import flatten_util
 from jaxtyping import Array, Bool, Float
 
 from latentem.ascent.acceleration import SQUAREM
-from latentem.ascent.loop import CONVERGED, Start, Stopping, advance_one, begin_one
+from latentem.ascent.loop import CONVERGED, Setup, Stopping, advance_one, begin_one
 from latentem.ascent.mstep import resolve
 from latentem.forms import Form, Prepared
 from latentem.numerics.compiled import jit
@@ -47,17 +48,17 @@ def refit(form: Form, params: Any, prepared: Prepared, varies: str) -> Refits:
         prepared: data whose `rows` (`varies="rows"`) or `weights` (`varies="weights"`) have a leading axis B.
         varies: which.
     """
-    setup = Start(form, resolve("auto", form), SQUAREM())
+    setup = Setup(form, resolve("auto", form), SQUAREM())
     one = jax.tree.leaves(params)[0].ndim == len(form.model.space.constraints[0].shape)
     return _refit(setup, varies, one, params, prepared)
 
 
 @partial(jit, static_argnums=(0, 1, 2))
-def _refit(setup: Start, varies: str, same_start: bool, params: Any, prepared: Prepared) -> Refits:
+def _refit(setup: Setup, varies: str, same_start: bool, params: Any, prepared: Prepared) -> Refits:
     form = setup.form
     stop = Stopping(jnp.asarray(GAIN), jnp.asarray(0.0), jnp.asarray(ITERATIONS))
     over_weights: Any = 0 if varies == "weights" else None
-    axes = Prepared(None, 0 if varies == "rows" else None, over_weights)
+    axes = replace(prepared, context=None, rows=0 if varies == "rows" else None, weights=over_weights)
 
     def fit_one(start: Any, data: Prepared) -> Refits:
         state = advance_one(setup, begin_one(setup, start), start, data, stop)

@@ -23,7 +23,7 @@ THINNED_ROWS = 2000
 AROUND = 0.5
 
 
-def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: str) -> Any:
+def starts_for(problem: Problem, given: Any, key: Any, starts: int, dtype: str) -> Any:
     """Params with a leading axis of `starts`, inside their constraints.
 
     Args:
@@ -45,7 +45,7 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
         first = jax.tree.map(lambda a: np.asarray(a, dtype=dtype)[None], checked)
         if starts == 1:
             return first
-    if key is None and space.size > 0 and not (model.start is not None and starts == 1):
+    if key is None and space.size > 0 and not (starts == 1 and _without_chance(form)):
         raise ValueError(
             f"{model.name} starts at random: pass key=jax.random.key(0), or initial= with one start and starts=1"
         )
@@ -66,6 +66,14 @@ def initial_params(problem: Problem, given: Any, key: Any, starts: int, dtype: s
     if first is None:
         return drawn
     return jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)[1:]]), first, drawn)
+
+
+def _without_chance(form: Form) -> bool:
+    """Whether one start needs no key: the model says so, or its one latent value and closed M-step bring EM to the same
+    maximum from anywhere."""
+    model, nodes = form.model, form.model.latent.nodes()
+    one_value = nodes is not None and len(nodes[1]) == 1
+    return model.start is not None or (one_value and form.has_closed_form and model.initial is None)
 
 
 @partial(seldom, static_argnums=(0, 1))

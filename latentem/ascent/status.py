@@ -34,6 +34,10 @@ class Status(Enum):
         "components, "
         "or a prior that keeps params inside"
     )
+    inaccurate = (
+        "a maximum of the quadrature rule, whose nodes are too few to trust it: use more nodes, method='adaptive', or "
+        "scale= the param that spreads the latent value"
+    )
     saddle = (
         "stopped at a saddle point or on a ridge where the objective is flat: try other starts, or fix params that the "
         "data do not identify"

@@ -4,22 +4,23 @@ cannot express."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from latentem.ascent.mstep import Closed, MStep, Newton
-from latentem.ascent.mstep.step import maximize
+from latentem.ascent.mstep.step import m_step
 from latentem.data import Data, door
 from latentem.forms import Form, Prepared, SeparableForm
 from latentem.forms.anchors import basis as finding
+from latentem.forms.anchors.compression import Compression, latent_nodes
 from latentem.forms.anchors.form import compressed_form
-from latentem.forms.anchors.search import Compression, latent_nodes
-from latentem.forms.choose import Problem, choose_form, prepare
+from latentem.forms.choose import Problem, Wishes, choose, choose_form
 from latentem.model import Model
 from latentem.numerics.compiled import jit
 
@@ -53,43 +54,124 @@ def polynomial_decay(power: float, offset: float = 0.0) -> PolynomialDecay:
     return PolynomialDecay(power, offset)
 
 
-@partial(jit, static_argnums=0)
-def expected(form: Form, params: Any, prepared: Prepared) -> tuple[Any, Any]:
-    """(log-likelihood, expected statistics) of a batch, per unit of weight."""
-    total = jnp.sum(prepared.weights)
-    log_likelihood, statistics = form.statistics(params, prepared)
-    return log_likelihood / total, jax.tree.map(lambda s: s / total, statistics)
+class StreamState(NamedTuple):
+    """What stays of the batches that have passed.
+
+    Args:
+        problem: form and context that the average is kept in.
+        params: current ones.
+        average: running average of the expected statistics per observation; None before the first batch.
+        seen: observations learnt from, the sum of their weights.
+        batches: learnt from.
+    """
+
+    problem: Problem
+    params: Any
+    average: Any = None
+    seen: float = 0.0
+    batches: int = 0
 
 
-@partial(jit, static_argnums=(0, 1))
-def learn(
-    form: Form, m_step: MStep, running: Any, new: Any, size: Any, seen: Any, params: Any, prepared: Prepared
-) -> tuple[Any, Any]:
-    """(running average, params) after one batch; a step that is not finite leaves the params as they were."""
-    average = jax.tree.map(lambda a, b: (1 - size) * a + size * b, running, new)
-    # The prior weighs against all observations seen so far, so the average is scaled back to their number.
-    total = jax.tree.map(lambda a: seen * a, average)
-    proposal = maximize(form, m_step, total, params, prepared)
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(proposal)]))
-    return average, jax.tree.map(lambda a, b: jnp.where(finite, a, b), proposal, params)
+class StreamInfo(NamedTuple):
+    """What one batch told.
+
+    Args:
+        log_likelihood: per observation, before the batch was learnt from.
+        weight: observations of the batch.
+    """
+
+    log_likelihood: float
+    weight: float
 
 
+@dataclass(frozen=True, eq=False)
 class Stream:
-    """The model and its form as batches arrive; chooses anchors when the model declares no statistics."""
+    """A model as batches arrive: `state, info = stream.step(state, batch)`. Call it in the precision of `dtype`.
 
-    def __init__(self, model: Model, first: Data, dtype: str, centre: Any) -> None:
-        self.model, self.dtype = model, dtype
-        self.problem = prepare(model, first, dtype, "auto", centre, closed=True)
-        form = self.problem.form
-        if not form.has_closed_form and not isinstance(form, SeparableForm):
-            self.problem = self._anchored(first, centre)
-        self.first = self.problem.distinct
-        self.form = self.problem.form
-        self.m_step: MStep = _closed_or_newton(self.form)
+    Args:
+        model: the declaration.
+        first: observations of the first batches, of which new anchors are chosen, among others.
+        dtype: of the fit.
+        step_size: batch number -> weight of the batch in the average.
+    """
+
+    model: Model
+    first: Data
+    dtype: str
+    step_size: Callable[[int], float]
+
+    def problem(self, centre: Any) -> Problem:
+        """Form and data of the first batches; anchors where the model declares no statistics.
+
+        Raises:
+            ValueError: no statistics, with the reason.
+        """
+        found = choose(self.model, self.first, Wishes(self.dtype, centre=centre))
+        if why := found.form.can("stream"):
+            raise ValueError(f"method='online': {why}")
+        if not found.form.has_closed_form and not isinstance(found.form, SeparableForm):
+            return self._anchored(self.first, centre)
+        return found
+
+    def step(self, state: StreamState, batch: Data) -> tuple[StreamState, StreamInfo]:
+        """Learn from one batch.
+
+        Raises:
+            ValueError: no anchors express the batch.
+        """
+        state, prepared = self.take_in(state, batch)
+        form, by = state.problem.form, _closed_or_newton(state.problem.form)
+        value, new = _expected(form, state.params, prepared)
+        seen = state.seen + batch.total
+        size = 1.0 if state.average is None else self.step_size(state.batches)
+        average = new if state.average is None else state.average
+        average, params = _learn(form, by, average, new, size, seen, state.params, prepared)
+        return StreamState(state.problem, params, average, seen, state.batches + 1), StreamInfo(
+            float(value), batch.total
+        )
+
+    def take_in(self, state: StreamState, batch: Data) -> tuple[StreamState, Prepared]:
+        """(the state in a form that can express the batch, the batch as that form wants it)."""
+        found = state.problem.compression
+        if found.basis is None:
+            form, prepared = choose_form(self.model, batch, self.dtype)
+            if form != state.problem.form:
+                told = f"batch {state.batches} of {self.model.name} is computed another way than the first"
+                raise ValueError(f"method='online': {told} (missing values?): use a batch fit")
+            return state, replace(prepared, context=state.problem.prepared.context)
+        host = jax.tree.map(np.asarray, door.cast(batch.observations, "float64"))
+        with jax.enable_x64(True):
+            covered = _covered(self.model, found, host, state.params)
+        if covered is None:
+            state = self._widened(state, host)
+            with jax.enable_x64(True):
+                covered = _covered(self.model, state.problem.compression, host, state.params)
+            if covered is None:
+                raise ValueError(
+                    f"method='online': no anchors express a batch of {self.model.name} to "
+                    f"{finding.REQUIRED_ERROR:.0e}; use a batch fit"
+                )
+        return state, compressed_form(self.model, covered, host, batch.weights, self.dtype)[1]
+
+    def _widened(self, state: StreamState, host: Any) -> StreamState:
+        """Anchors from the old anchors, the first rows and this batch together; the running average is re-expressed in
+        them exactly."""
+        old = state.problem.compression
+        together = jax.tree.map(lambda *a: np.concatenate(a), old.anchors, self.first.observations, host)
+        count = jax.tree.leaves(together)[0].shape[0]
+        problem, average = self._anchored(Data(together, np.ones(count)), state.params, False), state.average
+        if average is not None:
+            with jax.enable_x64(True):
+                covered = _covered(self.model, problem.compression, old.anchors, state.params)
+            if covered is None:
+                raise ValueError(f"method='online': {self.model.name} loses digits in new anchors; use a batch fit")
+            average = average @ jnp.asarray(covered.coordinates, dtype=self.dtype)
+        return state._replace(problem=problem, average=average)
 
     def _anchored(self, data: Data, centre: Any, provisional: bool = True) -> Problem:
+        wishes = Wishes(self.dtype, True, centre, closed=False, provisional=provisional)
         try:
-            return prepare(self.model, data, self.dtype, True, centre, closed=False, provisional=provisional)
+            return choose(self.model, data, wishes)
         except ValueError as error:
             reason = str(error).split(": ", 2)[-1]
             raise ValueError(
@@ -97,49 +179,26 @@ class Stream:
                 "use a batch fit"
             ) from None
 
-    def batch(self, data: Data, params: Any, running: Any) -> tuple[Prepared, Any]:
-        """(the batch as the form wants it, the running average in the statistics of that form)."""
-        found = self.problem.compression
-        if found.basis is None:
-            form, prepared = choose_form(self.model, data.observations, *self._arrays(data))
-            context = self.problem.prepared.context
-            return Prepared(context, prepared.rows, prepared.weights), running
-        host = jax.tree.map(np.asarray, door.cast(data.observations, "float64"))
-        with jax.enable_x64(True):
-            covered = _covered(self.model, found, host, params)
-        if covered is None:
-            running, found = self._widen(host, params, running)
-            with jax.enable_x64(True):
-                covered = _covered(self.model, found, host, params)
-            if covered is None:
-                raise ValueError(
-                    f"method='online': no anchors express a batch of {self.model.name} to "
-                    f"{finding.REQUIRED_ERROR:.0e}; use a batch fit"
-                )
-        _, prepared = compressed_form(self.model, covered, host, data.weights, self.dtype)
-        return prepared, running
 
-    def _arrays(self, data: Data) -> tuple[Any, Any]:
-        rows = jax.tree.map(jnp.asarray, door.cast(data.observations, self.dtype))
-        return rows, jnp.asarray(data.weights, dtype=self.dtype)
+@partial(jit, static_argnums=0)
+def _expected(form: Form, params: Any, prepared: Prepared) -> tuple[Any, Any]:
+    """(log-likelihood, expected statistics) of a batch, per unit of weight."""
+    total = jnp.sum(prepared.weights)
+    log_likelihood, statistics = form.statistics(params, prepared)
+    return log_likelihood / total, jax.tree.map(lambda s: s / total, statistics)
 
-    def _widen(self, host: Any, params: Any, running: Any) -> tuple[Any, Compression]:
-        """Anchors from the old anchors, the first rows and this batch together; the running average is re-expressed in
-        them exactly."""
-        old = self.problem.compression
-        together = jax.tree.map(lambda *a: np.concatenate(a), old.anchors, self.first, host)
-        count = jax.tree.leaves(together)[0].shape[0]
-        self.problem = self._anchored(Data(together, np.ones(count)), params, provisional=False)
-        new = self.problem.compression
-        if running is not None:
-            with jax.enable_x64(True):
-                covered = _covered(self.model, new, old.anchors, params)
-            if covered is None:
-                raise ValueError(f"method='online': {self.model.name} loses digits in new anchors; use a batch fit")
-            running = running @ jnp.asarray(covered.coordinates, dtype=self.dtype)
-        self.form = self.problem.form
-        self.m_step = _closed_or_newton(self.form)
-        return running, new
+
+@partial(jit, static_argnums=(0, 1))
+def _learn(
+    form: Form, by: MStep, running: Any, new: Any, size: Any, seen: Any, params: Any, prepared: Prepared
+) -> tuple[Any, Any]:
+    """(running average, params) after one batch; a step that is not finite leaves the params as they were."""
+    average = jax.tree.map(lambda a, b: (1 - size) * a + size * b, running, new)
+    # The prior weighs against all observations seen so far, so the average is scaled back to their number.
+    total = jax.tree.map(lambda a: seen * a, average)
+    proposal = m_step(form, by, total, params, prepared)
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(proposal)]))
+    return average, jax.tree.map(lambda a, b: jnp.where(finite, a, b), proposal, params)
 
 
 def _closed_or_newton(form: Form) -> MStep:

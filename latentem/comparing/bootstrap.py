@@ -115,8 +115,8 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
         )
     rows = jax.tree.map(lambda a, b: a.astype(b.dtype), rows, observed)
     first = jax.tree.map(lambda a: a[0], rows)
-    form, prepared = choose_form(model, jax.tree.map(np.asarray, first), first, jnp.ones(n))
-    return form, Prepared(prepared.context, rows, prepared.weights)
+    form, prepared = choose_form(model, Data(jax.tree.map(np.asarray, first), np.ones(n)))
+    return form, replace(prepared, rows=rows)
 
 
 def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicates: int) -> tuple[Form, Prepared]:
@@ -134,13 +134,11 @@ def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicate
     time = np.arange(series.total) - np.repeat(series.starts, series.lengths)
     observed = door.cast(series.steps, "float64")
     steps = jax.tree.map(lambda a, b: np.asarray(a)[:, which, time].astype(b.dtype), drawn, observed)
-    form = choose_form(model, series, None, weights)[0]
-    each = [
-        form.prepare(replace(series, steps=jax.tree.map(lambda a, r=r: a[r], steps)), weights, "float64")  # pyright: ignore
-        for r in range(replicates)
-    ]
-    rows = jax.tree.map(lambda *a: jnp.stack(a), *(one.rows for one in each))
-    return form, Prepared(each[0].context, rows, each[0].weights)
+    form, each = choose_form(model, data)[0], []
+    for r in range(replicates):
+        drawn = replace(series, steps=jax.tree.map(lambda a, r=r: a[r], steps))
+        each.append(form.of_new(Data(drawn, weights), "float64"))
+    return form, replace(each[0], rows=jax.tree.map(lambda *a: jnp.stack(a), *(one.rows for one in each)))
 
 
 @partial(jit, static_argnums=(0, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,7 @@ from jaxtyping import Float
 
 from latentem.ascent.replicates import refit
 from latentem.comparing.bootstrap import simulated
-from latentem.forms import Prepared
-from latentem.forms.chain.form import ChainForm
-from latentem.forms.chain.layout import owner
-from latentem.model import Model
+from latentem.forms import Form, Prepared
 from latentem.numerics.compiled import jit
 from latentem.results.fit import Fit
 
@@ -110,9 +107,8 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
         null = refit(form, jax.tree.map(jnp.asarray, small.params), prepared, "rows")
         form, prepared = simulated(small, large.model, draw_key, replicates)
         best = refit(form, jax.tree.map(jnp.asarray, large.params), prepared, "rows").log_likelihood
-        plain = _steps(form, prepared) if isinstance(form, ChainForm) else prepared
         for k in jax.random.split(start_key, starts):
-            own = _starts(large.model, jax.random.split(k, replicates), plain)
+            own = _starts(form, jax.random.split(k, replicates), prepared)
             again = refit(form, own, prepared, "rows").log_likelihood
             best = jnp.fmax(best, again)
         ratios = np.asarray(2 * (best - null.log_likelihood))
@@ -122,18 +118,13 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
     return ratios
 
 
-def _steps(form: ChainForm, prepared: Prepared) -> Prepared:
-    """The steps of replicated sequences as rows; padding and what is missing weigh nothing."""
-    rows, n = prepared.rows, prepared.weights.shape[0]
-    real = owner(rows["sequence"][0]) < n
-    if "observed" in rows:
-        real = real & rows["observed"][0]
-    steps = jax.tree.map(lambda a: a.reshape(a.shape[0], -1, *a.shape[5:]), rows["x"])
-    return Prepared(prepared.context, steps, real.reshape(-1).astype(prepared.weights.dtype))
-
-
 @partial(jit, static_argnums=0)
-def _starts(model: Model, keys: Any, prepared: Prepared) -> Any:
-    assert model.initial is not None
-    draw = model.initial
-    return jax.vmap(lambda k, rows: model.space.with_fixed(draw(k, rows, prepared.weights)))(keys, prepared.rows)
+def _starts(form: Form, keys: Any, prepared: Prepared) -> Any:
+    """A start for each replicate, drawn from its data."""
+    draw = form.model.initial
+    assert draw is not None
+
+    def one(key: Any, rows: Any) -> Any:
+        return form.model.space.with_fixed(draw(key, *form.drawn_from(replace(prepared, rows=rows))))
+
+    return jax.vmap(one)(keys, prepared.rows)

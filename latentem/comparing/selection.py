@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,9 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem.ascent.replicates import refit
-from latentem.data import door
 from latentem.fitting.batch import fit
-from latentem.forms import Prepared
 from latentem.forms.choose import choose_form
 from latentem.numerics.compiled import jit
 from latentem.results.fit import Fit
@@ -168,10 +166,8 @@ def cross_validated(found: Fit, folds: int, key: Any) -> float:
     dealt = np.asarray(jax.random.permutation(key, n)) % folds
     held_out = dealt[None, :] == np.arange(folds)[:, None]
     with jax.enable_x64(True):
-        rows = jax.tree.map(jnp.asarray, door.cast(found.data.observations, "float64"))
-        weights = jnp.asarray(found.data.weights, dtype="float64")
-        form, prepared = choose_form(found.model, found.data.observations, rows, weights)
-        training = Prepared(prepared.context, prepared.rows, jnp.where(jnp.asarray(held_out), 0.0, weights))
+        form, prepared = choose_form(found.model, found.data)
+        training = replace(prepared, weights=jnp.where(jnp.asarray(held_out), 0.0, prepared.weights))
         fits = refit(form, jax.tree.map(jnp.asarray, found.params), training, "weights")
         scores = np.asarray(_row_scores(form, fits.params, prepared))
     # A held-out row of weight zero counts for nothing, also where the training folds call it impossible.

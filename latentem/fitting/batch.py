@@ -14,22 +14,23 @@ from latentem.ascent.acceleration import SQUAREM, Method
 from latentem.ascent.annealing import Annealing, anneal
 from latentem.ascent.iteration import evaluate
 from latentem.ascent.mstep import resolve
-from latentem.ascent.starts import initial_params
+from latentem.ascent.starts import starts_for
 from latentem.ascent.status import Status
-from latentem.data import door
-from latentem.fitting.climb import NoStart, Options, Outcome, Snapshot, first_of, maximize
+from latentem.fitting.attempt import Attempt, Task
+from latentem.fitting.climb import Options, Snapshot, first_of
+from latentem.fitting.digits import as_declared, verdict
+from latentem.fitting.edges import at_edges
 from latentem.fitting.field import fit_field
 from latentem.fitting.online import fit_online, read_batches
+from latentem.fitting.outcome import Outcome
 from latentem.fitting.progress import Progress
-from latentem.forms.anchors.search import final_error
-from latentem.forms.choose import Problem, prepare
+from latentem.fitting.remedies import proved, repaired
+from latentem.forms.choose import Problem, Wishes, choose
 from latentem.model import Model
 from latentem.model.checks import check_declaration, check_quadratic, declare
+from latentem.model.strict import check_declared
 from latentem.numerics.compiled import make_room
 from latentem.results.fit import Fit
-
-#: Anchors that predict log p at the final params worse than this, relative to its size, are chosen anew.
-REQUIRED_FINAL_ERROR = 1e-10
 
 
 def fit(
@@ -112,43 +113,37 @@ def fit(
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     make_room()
     declared, observations = declare(model, data)
-    read = door.read(observations, weights)
+    read = declared.latent.read(observations, weights)
     check_declaration(declared, read.observations)
     centre = None if initial is None else declared.space.check(initial)
+    wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
     options = Options(
         method or SQUAREM(), m_step, tolerance, step_tolerance, max_iterations, polish, dtype, exclude_degenerate
     )
-    with jax.enable_x64(dtype == "float64"):
-        problem = prepare(declared, read, dtype, compress, centre, closed=m_step in ("auto", "closed"))
-        params = initial_params(problem, initial, key, starts, dtype)
-        if annealing is not None:
-            params = anneal(problem.form, resolve(m_step, problem.form), annealing, params, problem.prepared)
-        check_quadratic(declared, first_of(params), problem.distinct)
-        with Progress(progress).of(declared.name) as line:
-            try:
-                outcome, objectives = maximize(problem, params, options, line, callback)
-            except NoStart:
-                careful = problem.form.careful()
-                if problem.compression.basis is not None:
-                    problem, outcome, objectives = _uncompressed(params, declared, read, options, line, callback)
-                elif careful is not None:
-                    problem = replace(problem, form=careful)
-                    outcome, objectives = maximize(problem, params, options, line, callback)
-                else:
-                    raise
-            careful = problem.form.careful()
-            if outcome.status is Status.non_finite and careful is not None:
-                problem = replace(problem, form=careful)
-                start = jax.tree.map(lambda a: np.asarray(a)[None], outcome.params)
-                later, _ = maximize(problem, start, options, line, callback)
-                outcome = _after(outcome, later, "numbers underflowed; the fit went on in logarithms")
-            problem, outcome = _revalidated(problem, params, outcome, declared, read, options, line, callback)
-        values = outcome.values or evaluate(problem.form, outcome.params, problem.prepared)
-        log_likelihood, log_prior = (float(a) for a in values)
+    with jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
+        problem = choose(declared, read, wishes)
+        drawn = starts_for(problem, initial, key, starts, dtype)
+        resolve(m_step, problem.form)  # what is wrong with it is said before anything is compiled
+        check_quadratic(declared, first_of(drawn), problem.distinct)
+        unused = check_declared(declared, first_of(drawn), problem.distinct)
+        drawn, stopped = _annealed(annealing, problem, m_step, drawn)
+        first = Attempt(Task(declared, read, wishes, options, drawn), problem, drawn)
+        attempt = repaired(first.run(line, callback, stopped), line, callback)
+        if attempt.no_start:
+            raise ValueError(attempt.no_start)
+        declared = attempt.task.model
+        problem, outcome = proved(attempt), attempt.reached
+        known = outcome.values if problem.form == attempt.problem.form else None
+        status, (log_likelihood, log_prior) = _valued(problem, replace(outcome, values=known))
+        digits, integral = (None, None) if status is Status.interrupted else (attempt.digits, attempt.integral)
+        if digits is not None and digits.complete and np.isfinite(digits.declared):
+            log_likelihood = digits.declared
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
-        status = outcome.status
-        if status is Status.converged and np.asarray(declared.space.locate(final)[1]).any():
+        edges, ran_off = (None, ()) if not status.ok else at_edges(problem, outcome.params, log_likelihood + log_prior)
+        on_edge = np.asarray(declared.space.locate(final)[1]).any() or edges is not None
+        if status is Status.converged and on_edge:
             status = Status.boundary
+        status, told = verdict(integral, status)
     return Fit(
         params=final,
         log_likelihood=log_likelihood,
@@ -160,12 +155,16 @@ def fit(
         n_observations=read.total,
         n_parameters=declared.space.size,
         trace=outcome.trace,
-        starts=objectives,
+        starts=outcome.starts,
         dtype=dtype,
         name=declared.name,
         gradient=outcome.gradient,
         compression=problem.compression,
-        notes=(*outcome.notes, *_remarks(declared, outcome.params, observations)),
+        notes=(*outcome.notes, *told, *ran_off, *unused, *_remarks(declared, outcome.params, observations)),
+        accuracy=digits,
+        quadrature=integral,
+        by_formula=as_declared.__name__ not in attempt.tried,
+        edges=edges,
         model=declared,
         declaration=model,
         data=read,
@@ -180,67 +179,31 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name in defaults and value is not defaults[name]}
 
 
+def _annealed(annealing: Annealing | None, problem: Problem, m_step: Any, starts: Any) -> tuple[Any, bool]:
+    """(the starts after annealing, whether Ctrl-C came meanwhile: as they were, then)."""
+    if annealing is None:
+        return starts, False
+    try:
+        return anneal(problem.form, resolve(m_step, problem.form), annealing, starts, problem.prepared), False
+    except KeyboardInterrupt:
+        return starts, True
+
+
+def _valued(problem: Problem, outcome: Outcome) -> tuple[Status, tuple[float, float]]:
+    """(status, (log-likelihood, log prior) at the params reached)."""
+    status, values = outcome.status, outcome.values
+    try:
+        values = values or evaluate(problem.form, outcome.params, problem.prepared)
+    except KeyboardInterrupt:
+        status, values = Status.interrupted, evaluate(problem.form, outcome.params, problem.prepared)
+    log_likelihood, log_prior = (float(a) for a in values)
+    return status, (log_likelihood, log_prior)
+
+
 def _remarks(model: Model, params: Any, observations: Any) -> tuple[str, ...]:
     """What a ready model has to say of these data and params."""
     remarks = getattr(model.declaration, "remarks", None)
     return () if remarks is None else tuple(remarks(jax.tree.map(np.asarray, params), observations))
-
-
-def _revalidated(
-    problem: Problem,
-    params: Any,
-    outcome: Outcome,
-    model: Model,
-    read: Any,
-    options: Options,
-    line: Progress,
-    callback: Any,
-) -> tuple[Problem, Outcome]:
-    """The same, once the anchors have been proved again at the params reached: where they fail there, sufficiency is
-    looked for anew around those params, and where that fails the fit goes on uncompressed; from `params`, the starts,
-    where the params reached are impossible."""
-    for attempt in ("anchors", "rows"):
-        found = problem.compression
-        if found.basis is None:
-            break
-        broken = outcome.status is Status.non_finite
-        if not broken and final_error(problem, outcome.params) <= REQUIRED_FINAL_ERROR:
-            if found.provisional:
-                reason = "log p(x, z) separates, to full precision around the params reached"
-                problem = replace(problem, compression=replace(found, verdict=True, reason=reason))
-            break
-        again = "auto" if attempt == "anchors" and not broken else False
-        problem = prepare(model, read, options.dtype, again, outcome.params, seed=1, closed=False, provisional=False)
-        note = "anchors lost digits at the params reached; " + (
-            "new ones were chosen there" if problem.compression.verdict else "the fit went on uncompressed"
-        )
-        start = jax.tree.map(lambda a: np.asarray(a)[None], outcome.params)
-        if not np.isfinite(evaluate(problem.form, outcome.params, problem.prepared)[0]):
-            start = params
-        later, _ = maximize(problem, start, options, line, callback)
-        outcome = _after(outcome, later, note)
-    return problem, outcome
-
-
-def _uncompressed(
-    params: Any, model: Model, read: Any, options: Options, line: Progress, callback: Any
-) -> tuple[Problem, Outcome, np.ndarray]:
-    """(problem, outcome, objectives) of a fit on all rows, where log p overflows on anchors at the starts."""
-    problem = prepare(model, read, options.dtype, False, closed=options.m_step in ("auto", "closed"))
-    outcome, objectives = maximize(problem, params, options, line, callback)
-    note = "log p was not finite on anchors at the start; the fit ran uncompressed"
-    return problem, replace(outcome, notes=(*outcome.notes, note)), objectives
-
-
-def _after(before: Outcome, later: Outcome, note: str) -> Outcome:
-    return replace(
-        later,
-        iterations=before.iterations + later.iterations,
-        evaluations=before.evaluations + later.evaluations,
-        trace=np.concatenate([before.trace, later.trace]),
-        notes=(*dict.fromkeys((*before.notes, *later.notes, note)),),
-        ends=before.ends,
-    )
 
 
 def _check_options(tolerance: float, step_tolerance: float, max_iterations: int, starts: int) -> None:

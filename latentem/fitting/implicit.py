@@ -18,8 +18,11 @@ from jaxtyping import Array, Float
 from latentem.ascent import derivatives
 from latentem.ascent.acceleration import SQUAREM
 from latentem.ascent.iteration import em_map
+from latentem.ascent.loop import Stopping, at, iterate
 from latentem.ascent.mstep import Newton, resolve
-from latentem.forms import Prepared, RowForm
+from latentem.data import Data
+from latentem.forms import Form, Prepared
+from latentem.forms.choose import as_declared
 from latentem.model import Model
 from latentem.model.checks import declare
 from latentem.numerics.compiled import jit
@@ -29,6 +32,8 @@ Vector = Float[Array, " P"]
 
 #: Eigenvalues of the information, relative to the largest, below which a direction counts as not identified.
 SINGULAR = 1e-11
+#: Change of the objective, relative to max(N, |objective|), at which Newton takes over from EM.
+GAIN = 1e-8
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,16 @@ class _Setup:
     prior: Callable[[Any, Any], Array] | None
     iterations: int
 
-    def form(self, hyperparameters: Any) -> RowForm:
+    def form(self, hyperparameters: Any) -> Form:
         """The model with the prior at these hyperparameters."""
         if self.prior is None:
-            return RowForm(self.model)
+            return as_declared(self.model)
         extra = self.prior
 
         def log_prior(params: Any) -> Array:
             return self.model.log_prior(params) + extra(params, hyperparameters)
 
-        return RowForm(replace(self.model, prior=log_prior))
+        return as_declared(replace(self.model, prior=log_prior))
 
 
 def solve(
@@ -94,6 +99,10 @@ def solve(
     Source: Krantz and Parks (2002), The Implicit Function Theorem; Blondel et al. (2022), NeurIPS 35.
     """
     model, rows = _declared(model, data)
+    if why := as_declared(model).can("differentiate"):
+        raise ValueError(f"solve: {why}")
+    if not _traced((rows, weights)):
+        rows = model.latent.read(rows, weights).observations
     rows = jax.tree.map(jnp.asarray, rows)
     counts = {a.shape[0] if a.ndim else None for a in jax.tree.leaves(rows)}
     if len(counts) != 1 or None in counts:
@@ -104,7 +113,7 @@ def solve(
     dtype = jnp.result_type(float)
     weights = jnp.ones(n, dtype) if weights is None else jnp.asarray(weights, dtype)
     if weights.shape != (n,):
-        raise ValueError(f"weights of shape {weights.shape}: expected ({n},), one for each observation")
+        raise ValueError(f"weights have shape {weights.shape}: expected ({n},), one for each row of the observations")
     if iterations < 0:
         raise ValueError(f"iterations={iterations!r}: expected at least 0")
     if not _traced(initial):
@@ -139,38 +148,27 @@ def _rows(treedef: Any, kinds: tuple[bool, ...], floats: tuple[Array, ...], othe
 
 def _score(setup: Any, u: Vector, floats: Any, others: Any, weights: Array, hyperparameters: Any) -> Vector:
     problem, treedef, kinds = setup
-    prepared = Prepared((), _rows(treedef, kinds, floats, others), weights)
-    return derivatives.score(problem.form(hyperparameters), prepared, u)
+    form = problem.form(hyperparameters)
+    return derivatives.score(form, _prepared(form, _rows(treedef, kinds, floats, others), weights), u)
+
+
+def _prepared(form: Form, rows: Any, weights: Array) -> Prepared:
+    return form.of_new(Data(rows, weights), str(weights.dtype))  # pyright: ignore[reportArgumentType]
 
 
 @partial(jit, static_argnums=0)
-def _maximise(setup: Any, initial: Any, floats: Any, others: Any, weights: Array, hyperparameters: Any) -> Vector:
+def _climbed(setup: Any, initial: Any, floats: Any, others: Any, weights: Array, hyperparameters: Any) -> Vector:
     problem, treedef, kinds = setup
     form = problem.form(hyperparameters)
     space = problem.model.space
-    rows = _rows(treedef, kinds, floats, others)
-    closed = problem.model.m_step
-    context = () if closed is None or closed.context is None else closed.context(rows, weights)
-    prepared = Prepared(context, rows, weights)
-    m_step = resolve("auto", form) if problem.prior is None else Newton()
-    em, unravel = em_map(form, m_step, prepared, initial)
-    method = SQUAREM()
-    scale = jnp.sum(weights)
-
-    def body(c: tuple[Any, Array, Array, Array]) -> tuple[Any, Array, Array, Array]:
-        state, best, _, count = c
-        state, info = method.step(em, state, 0.0)
-        small = jnp.abs(info.objective - best) < 1e-6 * jnp.maximum(scale, jnp.abs(best)) * 1e-2
-        return state, info.objective, small & ~info.refused, count + 1
-
-    state = method.init(flatten_util.ravel_pytree(initial)[0])
-    lowest = jnp.full((), -jnp.inf, weights.dtype)
-    begin = (state, lowest, jnp.zeros((), bool), jnp.zeros((), jnp.int32))
-    state, *_ = lax.while_loop(lambda c: ~c[2] & (c[3] < problem.iterations), body, begin)
+    prepared = _prepared(form, _rows(treedef, kinds, floats, others), weights)
+    em, unravel = em_map(form, resolve("auto", form) if problem.prior is None else Newton(), prepared, initial)
+    begun = at(SQUAREM(), flatten_util.ravel_pytree(initial)[0])
+    end = iterate(SQUAREM(), em, begun, Stopping(GAIN, 0.0, problem.iterations), jnp.sum(weights))
     return newton_ascent(
         partial(derivatives.objective, form, prepared),
         partial(derivatives.score_and_hessian, form, prepared),
-        space.unconstrain(unravel(state.theta)),
+        space.unconstrain(unravel(end.safe)),
         iterations=100,
         tolerance=1e-17,
     ).u
@@ -184,7 +182,7 @@ def _solved(setup: Any, initial: Any, floats: Any, others: Any, weights: Array, 
 def _forward(
     setup: Any, initial: Any, floats: Any, others: Any, weights: Array, hyperparameters: Any
 ) -> tuple[Any, Any]:
-    u = _maximise(setup, initial, floats, others, weights, hyperparameters)
+    u = _climbed(setup, initial, floats, others, weights, hyperparameters)
     space = setup[0].model.space
     return space.with_fixed(space.constrain(u)), (initial, u, floats, others, weights, hyperparameters)
 

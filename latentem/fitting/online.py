@@ -8,41 +8,27 @@ express.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from latentem.ascent import stream as streams
 from latentem.ascent.iteration import evaluate
-from latentem.ascent.starts import initial_params
+from latentem.ascent.starts import starts_for
 from latentem.ascent.status import Status
-from latentem.ascent.stream import Stream, polynomial_decay
-from latentem.data import Data, door
-from latentem.forms.choose import Problem, choose_form
+from latentem.ascent.stream import Stream, StreamInfo, StreamState, polynomial_decay
+from latentem.data import Data
+from latentem.forms.choose import as_declared, choose_form
 from latentem.model import Model
-from latentem.model.checks import declare
+from latentem.model.checks import read
 from latentem.results.fit import Fit
 
 #: Rows gathered from the first batches before anchors are chosen.
 FIRST_ROWS = 2000
-
-
-@dataclass(frozen=True)
-class OnlineResult:
-    """What `run_online` returns: params, the log-likelihood per observation of each batch before it was learnt from."""
-
-    params: Any
-    trace: np.ndarray
-    total: float
-    weight: float
-    batches: int
-    problem: Problem
-    interrupted: bool
 
 
 def read_batches(batches: Any) -> tuple[Callable[[], Iterable[Any]], bool]:
@@ -88,116 +74,107 @@ def fit_online(
             f"passes={passes}: these batches can be read once; give a list, or a function that starts a pass"
         )
 
-    def begin(problem: Problem) -> Any:
-        return initial_params(problem, initial, key, 1, dtype)
-
-    done = _run(model, start_pass, begin, step_size or polynomial_decay(0.6), passes, dtype, initial, line)
-    declared = done.problem.form.model
-    params = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), done.params)
+    done = _run(model, start_pass, passes, step_size or polynomial_decay(0.6), initial, key, dtype, line)
+    state, trace = done.state, np.array([info.log_likelihood for info in done.told])
+    declared = state.problem.form.model
     if again:
-        log_likelihood = sum(_batch_log_likelihood(model, batch, done.params, dtype) for batch in start_pass())
-        n = done.weight / passes
+        log_likelihood = sum(_batch_log_likelihood(model, batch, state.params, dtype) for batch in start_pass())
+        n = state.seen / passes
     else:
-        log_likelihood, n = done.total, done.weight
+        log_likelihood, n = sum(info.log_likelihood * info.weight for info in done.told), state.seen
     with jax.enable_x64(dtype == "float64"):
-        log_prior = float(declared.log_prior(done.params))
+        log_prior = float(declared.log_prior(state.params))
     return Fit(
-        params=params,
+        params=jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), state.params),
         log_likelihood=float(log_likelihood),
         log_prior=log_prior,
         status=Status.interrupted if done.interrupted else Status.passed,
-        iterations=done.batches,
-        evaluations=done.batches,
+        iterations=state.batches,
+        evaluations=state.batches,
         seconds=time.perf_counter() - began,
         n_observations=n,
         n_parameters=declared.space.size,
-        trace=done.trace,
+        trace=trace,
         starts=np.array([log_likelihood + log_prior]),
         dtype=dtype,
         name=declared.name,
-        compression=done.problem.compression,
+        compression=state.problem.compression,
         model=declared,
         declaration=model,
     )
 
 
 def _batch_log_likelihood(model: Any, batch: Any, params: Any, dtype: str) -> float:
-    declared, observations = declare(model, batch)
-    data = door.read(observations)
+    declared, data = read(model, batch)
     with jax.enable_x64(dtype == "float64"):
-        rows = jax.tree.map(jnp.asarray, door.cast(data.observations, dtype))
-        form, prepared = choose_form(declared, data.observations, rows, jnp.asarray(data.weights, dtype=dtype))
+        form, prepared = choose_form(declared, data, dtype)
         return float(evaluate(form, params, prepared)[0])
+
+
+class _Done(NamedTuple):
+    """Where the passes ended, and what each batch told."""
+
+    state: StreamState
+    told: list[StreamInfo]
+    interrupted: bool
 
 
 def _run(
     model: Any,
     start_pass: Callable[[], Iterable[Any]],
-    begin: Callable[[Problem], Any],
-    step_size: Callable[[int], float],
     passes: int,
+    step_size: Callable[[int], float],
+    initial: Any,
+    key: Any,
     dtype: str,
-    centre: Any,
     line: Any,
-) -> OnlineResult:
-    """Run the passes; `begin(problem)` gives the initial params once the first rows are there."""
-    gathered: list[Any] = []
-    stream: Stream | None = None
-    params, running = None, None
-    trace: list[float] = []
-    total, weight, t, interrupted = 0.0, 0.0, 0, False
-    declared: Model | None = None
-
-    def learn(data: Data) -> None:
-        nonlocal params, running, total, weight, t
-        assert stream is not None
-        with jax.enable_x64(dtype == "float64"):
-            prepared, running = stream.batch(data, params, running)
-            value, new = streams.expected(stream.form, params, prepared)
-            weight += data.total
-            total += float(value) * data.total
-            size = 1.0 if running is None else step_size(t)
-            average = new if running is None else running
-            running, params = streams.learn(stream.form, stream.m_step, average, new, size, weight, params, prepared)
-            t += 1
-            trace.append(float(value))
-            line.show(t, float(value), 1)
-
-    try:
-        for _ in range(passes):
-            for batch in start_pass():
-                declared_now, observations = declare(model, batch)
-                declared = declared or declared_now
-                if declared_now != declared:
-                    raise ValueError(f"batch {t + len(gathered)} declares another model than the first: give its shape")
-                data = door.read(observations)
-                if stream is not None:
-                    learn(data)
-                    continue
-                gathered.append(data)
-                if sum(d.n for d in gathered) < FIRST_ROWS:
-                    continue
-                stream, params = _open(declared, gathered, dtype, centre, begin)
-                for waiting in gathered:
-                    learn(waiting)
-        if stream is None:
-            if declared is None:
-                raise ValueError("method='online': no batches: expected an iterable of observations")
-            stream, params = _open(declared, gathered, dtype, centre, begin)
-            for waiting in gathered:
-                learn(waiting)
-    except KeyboardInterrupt:
-        if stream is None:
-            raise
-        interrupted = True
-    return OnlineResult(params, np.array(trace), total, weight, t, stream.problem, interrupted)
-
-
-def _open(
-    declared: Model, gathered: list[Data], dtype: str, centre: Any, begin: Callable[[Problem], Any]
-) -> tuple[Stream, Any]:
-    together = jax.tree.map(lambda *a: np.concatenate(a), *[d.observations for d in gathered])
-    first = Data(together, np.concatenate([np.asarray(d.weights) for d in gathered]))
+) -> _Done:
+    """The passes, one batch after the other; Ctrl-C ends them where they are."""
+    batches = _checked(model, start_pass, passes)
+    first = _first(batches)
+    told: list[StreamInfo] = []
     with jax.enable_x64(dtype == "float64"):
-        stream = Stream(declared, first, dtype, centre)
-        return stream, jax.tree.map(lambda a: a[0], begin(stream.problem))
+        stream = Stream(first[0][0], _together([data for _, data in first]), dtype, step_size)
+        problem = stream.problem(initial)
+        stream = replace(stream, first=Data(problem.distinct, problem.distinct_weights))
+        start = starts_for(problem, initial, key, 1, dtype)
+    state = StreamState(problem, jax.tree.map(lambda a: a[0], start))
+    try:
+        for _, data in itertools.chain(first, batches):
+            with jax.enable_x64(dtype == "float64"):
+                state, info = stream.step(state, data)
+            told.append(info)
+            line.show(state.batches, info.log_likelihood, 1)
+    except KeyboardInterrupt:
+        return _Done(state, told, True)
+    return _Done(state, told, False)
+
+
+def _checked(model: Any, start_pass: Callable[[], Iterable[Any]], passes: int) -> Iterator[tuple[Model, Data]]:
+    """Every batch of every pass, declared and checked."""
+    first: Model | None = None
+    for number, batch in enumerate(batch for _ in range(passes) for batch in start_pass()):
+        declared, data = read(model, batch)
+        if first is None and (why := as_declared(declared).can("stream")):
+            raise ValueError(f"method='online': {why}")
+        first = first or declared
+        if declared != first:
+            raise ValueError(f"batch {number} declares another model than the first: give its shape")
+        yield first, data
+
+
+def _first(batches: Iterator[tuple[Model, Data]]) -> list[tuple[Model, Data]]:
+    """The first batches, as many as anchors are chosen on."""
+    gathered: list[tuple[Model, Data]] = []
+    for batch in batches:
+        gathered.append(batch)
+        if sum(data.n for _, data in gathered) >= FIRST_ROWS:
+            break
+    if not gathered:
+        raise ValueError("method='online': no batches: expected an iterable of observations")
+    return gathered
+
+
+def _together(batches: list[Data]) -> Data:
+    rows = jax.tree.map(lambda *a: np.concatenate(a), *[data.observations for data in batches])
+    return Data(rows, np.concatenate([np.asarray(data.weights) for data in batches]))

@@ -8,14 +8,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from latentem.data import Data, door
 from latentem.model import Model
-from latentem.numerics.chunks import chunked_map, chunked_sum, weighted
+from latentem.model.latents import Finite
+from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum, weighted
+from latentem.numerics.compiled import jit
+
+#: What an observation costs whose latent value has nodes of its own, or none, in latent values.
+OWN_NODES = 16
 
 
 @jax.tree_util.register_dataclass
@@ -37,9 +43,39 @@ class Prepared:
 
 
 class Form(ABC):
-    """A way to compute a model on data. Frozen and hashable: a static argument of everything that is compiled."""
+    """A way to compute a model on data. Frozen and hashable: a static argument of everything that is compiled.
+
+    To add one: `of_new`, `chunk`, `row_log_prob`, `expect` and `q`; `statistics` and `maximize` with
+    `has_closed_form`; `can` says what it cannot do, and a rule in `choose.RULES` when it applies. One that does not add
+    over rows also says its `unit`, and answers `log_prob`, `scores` and `score_products` for its units.
+    """
+
+    #: What adds, and has a log_prob, a weight and a score: "row", "sequence" or "data set".
+    unit: ClassVar[str] = "row"
+    #: False where the objective is a bound or an approximation.
+    exact: ClassVar[bool] = True
 
     model: Model
+
+    @abstractmethod
+    def of_new(self, data: Data, dtype: str) -> Prepared:
+        """Checked data as this form wants them, on the device; nobody else makes `Prepared`."""
+
+    def can(self, what: str) -> str | None:
+        """None where this form can do `what`, else why not and what to do instead, in one line.
+
+        "predict" (the most probable latent value of each unit), "posterior" and "responsibilities" (of each unit),
+        "flatten" (E-steps at a temperature), "stream" (statistics of batches, averaged), "information" (curvature of
+        the objective), "average" (over simulated units), "differentiate" (in the data).
+        """
+        latent, name = self.model.latent, self.model.name
+        if what == "predict" and not isinstance(latent, Finite):
+            return f"the latent of {name} is not finite: use posterior(x)"
+        if what == "flatten" and (latent.hard or latent.nodes() is None):
+            return f"the posterior of {name} cannot be flattened: expected lem.Finite(k) or a grid"
+        if what == "information" and latent.hard:
+            return "hard assignments maximise no likelihood, so there is no information matrix"
+        return None
 
     @abstractmethod
     def chunk(self, prepared: Prepared) -> int:
@@ -74,10 +110,15 @@ class Form(ABC):
         """A slower form that keeps digits where this one answers NaN, if there is one."""
         return None
 
-    def cells(self, prepared: Prepared) -> int:
-        """How many (observation, latent value) pairs an E-step goes through."""
+    @property
+    def values(self) -> int:
+        """Latent values that an E-step goes through for one row."""
         nodes = self.model.latent.nodes()
-        return prepared.weights.shape[0] * (16 if nodes is None else len(nodes[1]))
+        return OWN_NODES if nodes is None else len(nodes[1])
+
+    def cost(self, prepared: Prepared) -> int:
+        """How many (observation, latent value) pairs an E-step goes through."""
+        return prepared.weights.shape[0] * self.values
 
     def thinned(self, prepared: Prepared, rows: int) -> Prepared:
         """About `rows` of the rows, for a first look at many starts."""
@@ -87,6 +128,15 @@ class Form(ABC):
         stride = n // rows
         thin = jax.tree.map(lambda a: a[::stride], (prepared.rows, prepared.weights))
         return Prepared(prepared.context, *thin)
+
+    def draws(self, params: Any, key: Any, n: int) -> Any:
+        """`n` simulated observations, for a model with a sampler."""
+        sample: Any = self.model.sample
+        return jax.vmap(lambda k: sample(params, k))(jax.random.split(key, n))
+
+    def drawn_from(self, prepared: Prepared) -> tuple[Any, Float[Array, " n"]]:
+        """(observations, the weight of each) that `Model.initial` draws a start from."""
+        return prepared.rows, prepared.weights
 
     def row_most_probable(self, params: Any, context: Any, rows: Any) -> Int[Array, " n"]:
         """The latent value of the largest posterior probability of a chunk of rows; the first of equals."""
@@ -120,6 +170,44 @@ class Form(ABC):
             prepared.weights,
             self.chunk(prepared),
         )
+
+    def scores(self, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "N P"]:
+        """Gradient of log p(x_n | params) in the free vector u, of every row."""
+        return chunked_map(
+            lambda rows: self._row_scores(u, prepared.context, rows),
+            prepared.rows,
+            prepared.weights.shape[0],
+            self._chunk_of_scores(u, prepared),
+        )
+
+    def score_products(self, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
+        """sum_n w_n s_n s_n', without the (N, P) scores ever being stored."""
+
+        def of_chunk(rows: Any, w: Float[Array, " n"]) -> Float[Array, "P P"]:
+            scores = jnp.where((w != 0)[:, None], self._row_scores(u, prepared.context, rows), 0)
+            return scores.T @ (w[:, None] * scores)
+
+        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self._chunk_of_scores(u, prepared))
+
+    def _row_scores(self, u: Float[Array, " P"], context: Any, rows: Any) -> Float[Array, "n P"]:
+        def log_prob(v: Array, row: Any) -> Array:
+            one = jax.tree.map(lambda a: a[None], row)
+            return self.row_log_prob(self.model.space.constrain(v), context, one)[0]
+
+        scores = jax.vmap(jax.grad(log_prob), in_axes=(None, 0))(u, rows)
+        return jnp.where(jnp.isfinite(scores), scores, jnp.nan)
+
+    def _chunk_of_scores(self, u: Float[Array, " P"], prepared: Prepared) -> int:
+        return min(self.chunk(prepared), chunk_rows(8 * 4 * max(1, u.shape[0])))
+
+
+def on_device(data: Data, dtype: str) -> tuple[Any, Float[Array, " N"]]:
+    """(rows, weights) of checked data on the device."""
+    return jax.device_put(door.cast(data.observations, dtype)), jnp.asarray(data.weights, dtype=dtype)
+
+
+context_of = jit(lambda source, rows, weights: source.context(rows, weights), static_argnums=0)
+"""What a formula, or an M-step in closed form, needs from the data as a whole, compiled."""
 
 
 def _log_posterior(model: Model, params: Any, rows: Any) -> Float[Array, "n K"]:

@@ -1,28 +1,48 @@
-"""From a checked model and checked data to the cheapest exact form: a formula, anchors, or the declaration row by
-row."""
+"""From a checked model and checked data to the cheapest exact form: rules, of which the first that applies is taken."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from latentem.data import Data, door
 from latentem.data.duplicates import collapse
-from latentem.forms.anchors.search import Compression, compress, latent_nodes
+from latentem.forms.anchors.compression import Compression, latent_nodes
+from latentem.forms.anchors.form import compressed_form
+from latentem.forms.anchors.search import compress
 from latentem.forms.base import Form, Prepared
 from latentem.forms.chain.form import ChainForm
-from latentem.forms.hard import formula
+from latentem.forms.hard import formula as formula_form
 from latentem.forms.rows import RowForm
 from latentem.model import Model
-from latentem.model.latents import Chain
-from latentem.numerics.compiled import jit
 
 #: Below this many (row, latent value) cells the declaration itself is fast enough.
 SMALL = 4096
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a fit asks of its form.
+
+    Args:
+        dtype: of the fit; sufficiency is looked for in float64 whatever it is.
+        compress: "auto", True (compress or raise) or False (the declaration, or the formula it declares).
+        centre: params around which sufficiency is looked for.
+        seed: of the params drawn for it.
+        closed: the M-step asked for may be a closed form on the rows.
+        provisional: accept anchors that hold to a few digits, to be chosen anew at the params reached.
+    """
+
+    dtype: str = "float64"
+    compress: Any = "auto"
+    centre: Any = None
+    seed: int = 0
+    closed: bool = True
+    provisional: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,114 +63,118 @@ class Problem:
     distinct: Any
     distinct_weights: np.ndarray
 
+    @classmethod
+    def of(cls, form: Form, data: Data, found: Compression, dtype: str) -> Problem:
+        """The problem of a form that takes the observations themselves."""
+        return cls(form, form.of_new(data, dtype), found, data.observations, np.asarray(data.weights))
 
-def prepare(
-    model: Model,
-    data: Data,
-    dtype: str,
-    choice: Any = "auto",
-    centre: Any = None,
-    seed: int = 0,
-    closed: bool = True,
-    provisional: bool = True,
-) -> Problem:
-    """The form of a fit.
 
-    Args:
-        model: the declaration.
-        data: checked observations and weights.
-        dtype: of the fit; sufficiency is looked for in float64 whatever it is.
-        choice: "auto", True (compress or raise) or False (the declaration, or the formula it declares).
-        centre: params around which sufficiency is looked for.
-        seed: of the params drawn for it.
-        closed: the M-step asked for may be a closed form on the rows.
-        provisional: accept anchors that hold to a few digits, to be chosen anew at the params reached.
+Rule = Callable[[Model, Data, Wishes], Problem | None]
+
+
+def choose(model: Model, data: Data, wishes: Wishes) -> Problem:
+    """What a fit runs on: that of the first of `RULES` which applies.
 
     Raises:
-        ValueError: `choice` is True and the density does not compress, with the reason.
+        ValueError: `wishes.compress` is True and the density does not compress, with the reason.
     """
-    if choice not in ("auto", True, False):
-        raise ValueError(f"compress={choice!r}: expected 'auto', True or False")
-    n = data.n
-    if isinstance(model.latent, Chain):
-        if choice is True:
-            raise ValueError(f"compress=True: {model.name} is a chain, whose steps are not independent: leave it out")
-        form, prepared = choose_form(model, data.observations, None, data.weights, dtype)
-        found = Compression(False, "sequences are not exchangeable observations", rows=n, observations=n)
-        return Problem(form, prepared, found, data.observations, data.weights)
-    if _by_formula(model, data.observations):
-        form, prepared = choose_form(model, data.observations, *_on_device(data.observations, data.weights, dtype))
-        found = Compression(True, "sufficient statistics by formula", rows=n, observations=n)
-        return Problem(form, prepared, found, data.observations, data.weights)
-    distinct, distinct_weights = data.observations, np.asarray(data.weights)
-    if choice is not False:
-        collapsed = collapse(distinct, distinct_weights)
-        if collapsed is not None:
-            distinct, distinct_weights = collapsed.observations, collapsed.weights
-    has_formula = closed and model.m_step is not None
-    if choice is True or (choice == "auto" and not has_formula and _large(model, distinct)):
-        with jax.enable_x64(True):
-            host = jax.tree.map(np.asarray, door.cast(distinct, "float64"))
-            u = None if centre is None else np.asarray(model.space.unconstrain(centre), dtype=np.float64)
-            found = compress(model, host, n, centre=u, seed=seed)
-        if found.verdict or (found.provisional and provisional):
-            from latentem.forms.anchors.form import compressed_form
-
-            form, prepared = compressed_form(model, found, host, distinct_weights, dtype)
-            return Problem(form, prepared, found, distinct, distinct_weights)
-        if choice is True:
-            raise ValueError(f"compress=True: {model.name} cannot be compressed: {found.reason}")
-    else:
-        reason = "compress=False" if choice is False else "small enough as it is"
-        found = Compression(False, reason, observations=n)
-    found = replace(found, rows=len(distinct_weights))
-    form, prepared = choose_form(model, distinct, *_on_device(distinct, distinct_weights, dtype))
-    return Problem(form, prepared, found, distinct, distinct_weights)
+    if wishes.compress not in ("auto", True, False):
+        raise ValueError(f"compress={wishes.compress!r}: expected 'auto', True or False")
+    return next(problem for rule in RULES if (problem := rule(model, data, wishes)) is not None)
 
 
-def choose_form(model: Model, host_rows: Any, rows: Any, weights: Any, dtype: str = "float64") -> tuple[Form, Prepared]:
-    """The form that the model declares for these data, without a search for sufficiency: its formula where it has one
-    that applies, else the declaration row by row; and the data as that form wants them.
-
-    Args:
-        model: the declaration.
-        host_rows: observations as NumPy arrays, to see whether a formula applies.
-        rows, weights: the same on the device.
-        dtype: of the form of a chain, which lays out the rows itself.
-    """
-    if isinstance(model.latent, Chain):
-        form = ChainForm.of(model, host_rows)
-        return form, form.prepare(host_rows, np.asarray(weights), dtype)
-    if _by_formula(model, host_rows):
-        assert model.separable is not None
-        context = _context(model.separable, rows, weights)
-        return formula(model, model.separable), Prepared(context, rows, weights)
-    m_step = model.m_step
-    context = () if m_step is None or m_step.context is None else _context(m_step, rows, weights)
-    return RowForm(model), Prepared(context, rows, weights)
+def chain(model: Model, data: Data, wishes: Wishes) -> Problem | None:
+    """Forward-backward, where the latent is a chain."""
+    form = ChainForm.of(model, data.observations)
+    if form is None:
+        return None
+    if wishes.compress is True:
+        raise ValueError(f"compress=True: {model.name} is a chain, whose steps are not independent: leave it out")
+    found = Compression(False, "sequences are not exchangeable observations", rows=data.n, observations=data.n)
+    return Problem.of(form, data, found, wishes.dtype)
 
 
-def _by_formula(model: Model, host_rows: Any) -> bool:
+def formula(model: Model, data: Data, wishes: Wishes) -> Problem | None:
+    """The formula that the model declares, where it has one that applies to these data."""
+    form = _by_formula(model, data.observations)
+    if form is None:
+        return None
+    found = Compression(True, "sufficient statistics by formula", rows=data.n, observations=data.n)
+    return Problem.of(form, data, found, wishes.dtype)
+
+
+def anchors(model: Model, data: Data, wishes: Wishes) -> Problem | None:
+    """Anchors, where it pays to look for them and they are found; the rows, with the reason, where they are not."""
+    insists = wishes.compress is True
+    no_need = wishes.compress is False or (wishes.closed and model.m_step is not None)
+    if not insists and (no_need or not _large(model, data.observations)):
+        return None
+    distinct = _distinct(data)
+    if not insists and not _large(model, distinct.observations):
+        return _on_rows(model, distinct, Compression(False, SMALL_ENOUGH, observations=data.n), wishes)
+    with jax.enable_x64(True):
+        host = jax.tree.map(np.asarray, door.cast(distinct.observations, "float64"))
+        centre = wishes.centre
+        u = None if centre is None else np.asarray(model.space.unconstrain(centre), dtype=np.float64)
+        found = compress(model, host, data.n, centre=u, seed=wishes.seed)
+    if found.verdict or (found.provisional and wishes.provisional):
+        form, prepared = compressed_form(model, found, host, np.asarray(distinct.weights), wishes.dtype)
+        return Problem(form, prepared, found, distinct.observations, np.asarray(distinct.weights))
+    if insists:
+        raise ValueError(f"compress=True: {model.name} cannot be compressed: {found.reason}")
+    return _on_rows(model, distinct, found, wishes)
+
+
+def rows(model: Model, data: Data, wishes: Wishes) -> Problem | None:
+    """The declaration on every distinct observation."""
+    if wishes.compress is False:
+        return _on_rows(model, data, Compression(False, "compress=False", observations=data.n), wishes)
+    return _on_rows(model, _distinct(data), Compression(False, SMALL_ENOUGH, observations=data.n), wishes)
+
+
+#: In order; the last one always applies. To add a form: a rule here, before those that it is better than.
+RULES: tuple[Rule, ...] = (chain, formula, anchors, rows)
+
+SMALL_ENOUGH = "small enough as it is"
+
+
+def choose_form(model: Model, data: Data, dtype: str = "float64", by_formula: bool = True) -> tuple[Form, Prepared]:
+    """The form that the model declares for these data, without a search for sufficiency: a chain's, its formula where
+    it has one that applies (and may be used), else the declaration row by row; and the data as that form wants them."""
+    formula = _by_formula(model, data.observations) if by_formula else None
+    form = ChainForm.of(model, data.observations) or formula or RowForm(model)
+    return form, form.of_new(data, dtype)
+
+
+def as_declared(model: Model, observations: Any = None) -> Form:
+    """The form that evaluates the declaration as it stands, on these observations or on any."""
+    return ChainForm.of(model, observations) or RowForm(model)
+
+
+def _on_rows(model: Model, data: Data, found: Compression, wishes: Wishes) -> Problem:
+    return Problem.of(RowForm(model), data, replace(found, rows=data.n), wishes.dtype)
+
+
+def _by_formula(model: Model, observations: Any) -> Form | None:
     separable = model.separable
-    if separable is None or (getattr(model.latent, "hard", False) and not separable.plain):
-        return False
-    return separable.applies is None or separable.applies(host_rows)
+    if separable is None or (model.latent.hard and not separable.plain):
+        return None
+    applies = separable.applies is None or separable.applies(observations)
+    return formula_form(model, separable) if applies else None
 
 
-def _on_device(observations: Any, weights: Any, dtype: str) -> tuple[Any, Any]:
-    return jax.device_put(door.cast(observations, dtype)), jnp.asarray(weights, dtype=dtype)
+def _distinct(data: Data) -> Data:
+    collapsed = collapse(data.observations, np.asarray(data.weights))
+    return data if collapsed is None else Data(collapsed.observations, collapsed.weights)
 
 
-def _large(model: Model, rows: Any) -> bool:
+def _large(model: Model, observations: Any) -> bool:
     nodes = model.latent.nodes()
-    count = jax.tree.leaves(rows)[0].shape[0]
+    count = jax.tree.leaves(observations)[0].shape[0]
     if nodes is None:
         # A posterior the user supplies may sum over common nodes; finding out costs a few evaluations.
         if count < SMALL // 8:
             return False
-        found = latent_nodes(model, rows)
+        found = latent_nodes(model, observations)
         return found is not None and count * len(found) >= SMALL
     return count * len(nodes[1]) >= SMALL
-
-
-_context = jit(lambda source, rows, weights: source.context(rows, weights), static_argnums=0)

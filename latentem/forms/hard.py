@@ -80,4 +80,4 @@ def largest(scores: Array, axis: int) -> tuple[Float[Array, " n"], Int[Array, " 
 
 def formula(model: Model, separable: Separable) -> SeparableForm:
     """The form that computes this model by this formula."""
-    return HardForm(model, separable) if getattr(model.latent, "hard", False) else SeparableForm(model, separable)
+    return HardForm(model, separable) if model.latent.hard else SeparableForm(model, separable)

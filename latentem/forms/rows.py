@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.forms.base import Form, Prepared
+from latentem.data import Data
+from latentem.forms.base import Form, Prepared, context_of, on_device
 from latentem.model import Model
 from latentem.numerics.chunks import chunk_rows, chunked_sum, weighted
 from latentem.posterior import expectation
@@ -26,10 +27,14 @@ class RowForm(Form):
 
     model: Model
 
+    def of_new(self, data: Data, dtype: str) -> Prepared:
+        rows, weights = on_device(data, dtype)
+        m_step = self.model.m_step
+        context = () if m_step is None or m_step.context is None else context_of(m_step, rows, weights)
+        return Prepared(context, rows, weights)
+
     def chunk(self, prepared: Prepared) -> int:
-        nodes = self.model.latent.nodes()
-        values = 16 if nodes is None else len(nodes[1])
-        return chunk_rows(prepared.lanes * values * (8 + _bytes_of_row(prepared.rows)))
+        return chunk_rows(prepared.lanes * self.values * (8 + _bytes_of_row(prepared.rows)))
 
     def row_log_prob(self, params: Any, context: Any, rows: Any) -> Float[Array, " n"]:
         return jax.vmap(lambda x: self.model.log_evidence(params, x))(rows)

@@ -12,7 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from latentem.forms.base import Form, Prepared
+from latentem.data import Data
+from latentem.forms.base import Form, Prepared, context_of, on_device
 from latentem.model import Model, Separable
 from latentem.numerics.chunks import chunk_rows, chunked_sum, weighted
 
@@ -23,6 +24,15 @@ class SeparableForm(Form):
 
     model: Model
     separable: Separable
+
+    def of_new(self, data: Data, dtype: str) -> Prepared:
+        rows, weights = on_device(data, dtype)
+        return Prepared(context_of(self.separable, rows, weights), rows, weights)
+
+    def can(self, what: str) -> str | None:
+        if what == "flatten" and self.separable.e_step is not None:
+            return f"the posterior of {self.model.name} cannot be flattened: it has an E-step of its own"
+        return super().can(what)
 
     @cached_property
     def _log_node_weights(self) -> np.ndarray | None:
@@ -39,8 +49,7 @@ class SeparableForm(Form):
             )
             natural = jax.tree.leaves(jax.eval_shape(self.separable.natural, params, prepared.context))
             return chunk_rows(8 * (width + prepared.lanes * 2 * sum(part.shape[0] for part in natural)))
-        nodes = self.model.latent.nodes()
-        return chunk_rows(8 * (width + prepared.lanes * (16 if nodes is None else len(nodes[1]))))
+        return chunk_rows(8 * (width + prepared.lanes * self.values))
 
     def log_joint(self, params: Any, context: Any, rows: Any, features: Any) -> Float[Array, "K n"]:
         """log p(x_n, z_k) + log(node weight) of a chunk of rows."""
@@ -110,6 +119,11 @@ class GivenSeparableForm(SeparableForm):
     Rows are {"x": observations, ...}: responsibilities come from the user's posterior of x, everything that follows
     from the features.
     """
+
+    def can(self, what: str) -> str | None:
+        if what == "flatten":
+            return f"the posterior of {self.model.name} cannot be flattened: it is given"
+        return super().can(what)
 
     def likelihood(
         self, params: Any, context: Any, rows: Any, features: Any

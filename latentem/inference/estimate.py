@@ -8,20 +8,18 @@ from functools import cached_property, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from latentem.constraints import ParameterSpace
 from latentem.constraints.base import Batched
 from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.vectors import Simplex
-from latentem.data import Data, cast
+from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import choose_form
 from latentem.model import Model
-from latentem.model.latents import Chain
 from latentem.numerics.compiled import jit
 
 #: Largest log or logit of a param on the edge of its set.
@@ -40,6 +38,8 @@ class Estimate:
         params: pytree of NumPy arrays, the maximiser of log-likelihood + log prior.
         distinct: the same observations with duplicates collapsed into weights, for sums over them; `data` if None.
         anchored: a compressed form and its data in float64, for the same sums; they cost a fraction of those over rows.
+        by_formula: whether a formula of the model may be used; not where it has lost its digits.
+        edges: raveled params that lie at an edge without being on it; none if left out.
     """
 
     model: Model
@@ -47,6 +47,8 @@ class Estimate:
     params: Any
     distinct: Data | None = None
     anchored: tuple[Form, Prepared] | None = None
+    by_formula: bool = True
+    edges: Bool[np.ndarray, " D"] | None = None
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -86,8 +88,8 @@ class Estimate:
     @cached_property
     def _located(self) -> tuple[np.ndarray, np.ndarray]:
         with jax.enable_x64(True):
-            u, edge = self.space.locate(self.params)
-            return np.asarray(u), np.asarray(edge)
+            u, edge = (np.asarray(a) for a in self.space.locate(self.params))
+            return u, edge if self.edges is None else edge | self.edges
 
     @cached_property
     def is_fixed(self) -> np.ndarray:
@@ -105,14 +107,9 @@ class Estimate:
         """`f(form, u, prepared)` in float64, as NumPy arrays; `every_row` where it does not sum over observations."""
         data = self.data if every_row or self.distinct is None else self.distinct
         with jax.enable_x64(True):
-            if isinstance(self.model.latent, Chain):
-                form, prepared = choose_form(self.model, data.observations, None, data.weights)
-                return jax.tree.map(np.asarray, f(form, self.u, prepared))
             if self.anchored is not None and not every_row:
                 return jax.tree.map(np.asarray, f(self.anchored[0], self.u, self.anchored[1]))
-            rows = jax.device_put(cast(data.observations, "float64"))
-            weights = jnp.asarray(data.weights, dtype="float64")
-            form, prepared = choose_form(self.model, data.observations, rows, weights)
+            form, prepared = choose_form(self.model, data, by_formula=self.by_formula)
             return jax.tree.map(np.asarray, f(form, self.u, prepared))
 
     def kept(self, key: Any, compute: Callable[[], Any]) -> Any:

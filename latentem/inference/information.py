@@ -12,11 +12,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from latentem.ascent import derivatives
-from latentem.forms import Form, Prepared, RowForm
+from latentem.data import Data
+from latentem.forms import Form, Prepared
+from latentem.forms.choose import as_declared
 from latentem.inference.estimate import Estimate, Matrix
 from latentem.inference.scores import score_products
 from latentem.model import Model
-from latentem.model.latents import Chain
 from latentem.numerics.compiled import jit
 
 KINDS = ("observed", "complete", "score", "expected")
@@ -52,10 +53,11 @@ def information(
     if coordinates not in ("free", "natural"):
         raise ValueError(f"coordinates={coordinates!r}: expected 'free' or 'natural'")
     model = estimate.model
-    if getattr(model.latent, "hard", False):
-        raise ValueError(f"{model.name}: hard assignments maximise no likelihood, so there is no information matrix")
+    form = as_declared(model)
+    if why := form.can("information"):
+        raise ValueError(f"{model.name}: {why}")
     if kind == "expected":
-        matrix = estimate.kept((kind, str(key), draws), lambda: _expected(estimate, key, draws))
+        matrix = estimate.kept((kind, str(key), draws), lambda: _expected(form, estimate, key, draws))
     else:
         matrix = estimate.kept(kind, lambda: estimate.at_data(_COMPILED[kind]))
     if not np.all(np.isfinite(matrix)):
@@ -101,10 +103,10 @@ def prior_curvature(model: Model, u: Float[Array, " P"]) -> Float[Array, "P P"]:
 _COMPILED = {"observed": _observed, "complete": _complete, "score": _score}
 
 
-def _expected(estimate: Estimate, key: Any, draws: int) -> Matrix:
-    model = estimate.model
-    if isinstance(model.latent, Chain):
-        raise ValueError("kind='expected': of sequences there is no one length to average over: use kind='observed'")
+def _expected(form: Form, estimate: Estimate, key: Any, draws: int) -> Matrix:
+    model = form.model
+    if why := form.can("average"):
+        raise ValueError(f"kind='expected': {why}")
     if model.sample is None:
         raise ValueError(
             f"kind='expected': {model.name} declares no sampler to average over; give lem.Model(..., sample=function "
@@ -114,7 +116,7 @@ def _expected(estimate: Estimate, key: Any, draws: int) -> Matrix:
         raise ValueError(f"draws={draws!r}: expected a positive number of simulated observations")
     with jax.enable_x64(True):
         key = jax.random.key(0) if key is None else key
-        mean, prior = _simulated(RowForm(model), draws, jnp.asarray(estimate.u), key)
+        mean, prior = _simulated(form, draws, jnp.asarray(estimate.u), key)
         return estimate.n_observations * np.asarray(mean) + np.asarray(prior)
 
 
@@ -125,4 +127,5 @@ def _simulated(form: Form, draws: int, u: Float[Array, " P"], key: Any) -> tuple
     params = form.model.space.constrain(u)
     rows = jax.vmap(lambda k: sample(params, k))(jax.random.split(key, draws))
     weights = jnp.full(draws, 1.0 / draws, u.dtype)
-    return score_products(form, u, Prepared((), rows, weights)), prior_curvature(form.model, u)
+    prepared = form.of_new(Data(rows, weights), str(u.dtype))  # pyright: ignore[reportArgumentType]
+    return form.score_products(u, prepared), prior_curvature(form.model, u)

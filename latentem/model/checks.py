@@ -9,10 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latentem.data.sequences import Sequences, sequences
+from latentem.data import Data
+from latentem.data.sequences import Sequences
 from latentem.model.base import Model
-from latentem.model.latents import Chain, Continuous
+from latentem.model.latents import Continuous
 from latentem.numerics.compiled import jit
+
+
+def read(model: Any, observations: Any, weights: Any = None) -> tuple[Model, Data]:
+    """(the Model for these data, the data as they come through the door of its latent).
+
+    Raises:
+        TypeError, ValueError: `model` is neither a Model nor a ready model; data that cannot be used.
+    """
+    declared, observations = declare(model, observations)
+    return declared, declared.latent.read(observations, weights)
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
@@ -25,8 +36,7 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
     if not hasattr(model, "declare"):
         raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
     declared, observations = model.declare(data)
-    declared = declared if isinstance(declared, Model) else declared.model()
-    return declared, sequences(observations) if isinstance(declared.latent, Chain) else observations
+    return declared if isinstance(declared, Model) else declared.model(), observations
 
 
 def check_declaration(model: Model, observations: Any) -> None:
@@ -40,10 +50,8 @@ def check_declaration(model: Model, observations: Any) -> None:
 def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...]) -> None:
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
     x = jax.tree.unflatten(structure, leaves)
-    z = model.latent.example()
+    values = [jax.ShapeDtypeStruct(z.shape, z.dtype) for z in model.latent.arguments()]
     params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
-    value = jax.ShapeDtypeStruct(z.shape, z.dtype)
-    values = (value, value) if isinstance(model.latent, Chain) else (value,)
     try:
         out = jax.eval_shape(model.complete_log_likelihood, params, x, *values)
     except Exception as error:
@@ -66,7 +74,7 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
 
 
 def _arguments(model: Model) -> str:
-    return "params, x, z, previous" if isinstance(model.latent, Chain) else "params, x, z"
+    return ", ".join(("params", "x", *("z", "previous")[: len(model.latent.arguments())]))
 
 
 def check_quadratic(model: Model, params: Any, rows: Any) -> None:

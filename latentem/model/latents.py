@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array
 
 from latentem import posterior as posteriors
+from latentem.data import Data, door
+from latentem.data.sequences import sequences
 from latentem.model import quadrature
 
 Cll = Callable[[Any], Array]
@@ -22,7 +24,29 @@ METHODS = ("grid", "hermite", "adaptive", "sobol", "hessian")
 
 
 class Latent(ABC):
-    """How the posterior of ONE latent value follows from log p(x, z). A frozen, hashable value."""
+    """What z is, never how it is computed on data: a frozen, hashable value.
+
+    To add one: `posterior` and `example`; `nodes` where all observations sum over the same values; `read` where an
+    observation is no row of arrays; `arguments` where log p(x, z) takes more than z.
+    """
+
+    #: Each observation goes wholly to its most probable value (classification EM).
+    hard: bool = False
+
+    def read(self, observations: Any, weights: Any = None) -> Data:
+        """Checked data: one row of arrays is one observation.
+
+        Raises:
+            ValueError, TypeError: in one line, what cannot be used.
+        """
+        data = door.read(observations, weights)
+        if data.sizes is not None:
+            raise ValueError(f"observations are sequences, but {self!r} has no order: expected lem.Chain(k, first)")
+        return data
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """An example of what log p(x, z) takes behind params and x: z; of a chain, z and the one before."""
+        return (self.example(),)
 
     @abstractmethod
     def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
@@ -98,7 +122,11 @@ class Continuous(Latent):
             the mode of log p(x, z) for each observation, spread as its curvature there.
         size: nodes per dimension, 61 for "grid", 31 for "hermite" and 9 for "adaptive"; nodes in all, a power of two,
             2048 for "sobol".
-        bounds: ends of the grid in each dimension, in units of z.
+        bounds: ends of the grid in each dimension, in units of z (of `scale` where there is one, of log z where z is
+            positive).
+        scale: name of the positive param, of one entry or of `dim`, that nodes are multiplied by: a latent value
+            z ~ N(0, sigma) is integrated as well for every sigma with `scale="sigma"`.
+        support: "real", or "positive", where nodes are those of log z.
 
     Weights of the nodes are those of a standard normal, normalised to sum to one, divided by its density: a
     standard-normal latent gets exactly the normalised weights of Bock and Aitkin (1981), any other density is
@@ -109,6 +137,8 @@ class Continuous(Latent):
     method: Literal["grid", "hermite", "sobol", "hessian", "adaptive"] = "grid"
     size: int | None = None
     bounds: tuple[float, float] = (-6.0, 6.0)
+    scale: str | None = None
+    support: Literal["real", "positive"] = "real"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -126,26 +156,67 @@ class Continuous(Latent):
             raise ValueError(f"Continuous(size={self.size!r}): a Sobol sequence has a power of two nodes, such as 2048")
         if not self.bounds[0] < self.bounds[1]:
             raise ValueError(f"Continuous(bounds={self.bounds!r}): expected (low, high) with low < high")
+        if self.support not in ("real", "positive"):
+            raise ValueError(f"Continuous(support={self.support!r}): expected 'real' or 'positive'")
+        if self.scale is not None and self.method in ("hessian", "adaptive"):
+            raise ValueError(
+                f"Continuous(scale={self.scale!r}, method={self.method!r}): nodes of this method find their own scale; "
+                "leave scale out"
+            )
+        if self.support == "positive" and (self.method == "hessian" or self.scale is not None):
+            raise ValueError(
+                "Continuous(support='positive'): expected method 'grid', 'hermite', 'sobol' or 'adaptive', and no scale"
+            )
+
+    @property
+    def count(self) -> int:
+        """Nodes per dimension; in all, of a Sobol sequence; 0 of method "hessian", which has none."""
+        return self.size or {"grid": 61, "hermite": 31, "adaptive": 9, "sobol": 2048, "hessian": 0}[self.method]
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        return None if self.scale is not None else self._rule()
+
+    def _rule(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Nodes before they are multiplied by a scale, with their log weights."""
         if self.method in ("hessian", "adaptive"):
             return None
         if self.method == "sobol":
-            return quadrature.sobol(self.dim, self.size or 2048)
-        return quadrature.grid(self.dim, self.method, self.size or (61 if self.method == "grid" else 31), self.bounds)
+            points, log_weights = quadrature.sobol(self.dim, self.count)
+        else:
+            points, log_weights = quadrature.grid(self.dim, self.method, self.count, self.bounds)
+        if self.support == "positive":
+            return np.exp(points), log_weights + points.reshape(len(points), -1).sum(axis=1)
+        return points, log_weights
 
     def example(self) -> np.ndarray:
-        return np.zeros(()) if self.dim == 1 else np.zeros(self.dim)
+        middle = np.ones if self.support == "positive" else np.zeros
+        return middle(()) if self.dim == 1 else middle(self.dim)
 
     def posterior(self, cll: Cll, params: Any, x: Any) -> Any:
         if self.method == "adaptive":
-            return quadrature.adaptive(cll, self.dim, self.size or 9)
-        grid = self.nodes()
+            if self.support == "real":
+                return quadrature.adaptive(cll, self.dim, self.count)
+            found = quadrature.adaptive(lambda t: cll(jnp.exp(t)) + jnp.sum(t), self.dim, self.count)
+            return posteriors.Weighted(jnp.exp(found.nodes), found.log_probabilities, found.log_evidence)
+        grid = self._rule()
         if grid is None:
             return quadrature.laplace(cll, self.dim)
         # JAX remembers a NumPy constant by its identity: one that a float64 fit has seen cannot enter a float32 fit.
         nodes, log_weights = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in grid)
+        if self.scale is not None:
+            scale = self._scale(params)
+            nodes, log_weights = nodes * scale, log_weights + jnp.sum(jnp.log(jnp.broadcast_to(scale, (self.dim,))))
         return posteriors.Weighted.from_log_joint(nodes, jax.vmap(cll)(nodes) + log_weights)
+
+    def _scale(self, params: Any) -> Array:
+        found = params
+        for name in str(self.scale).split("."):
+            if not isinstance(found, dict) or name not in found:
+                raise ValueError(
+                    f"Continuous(scale={self.scale!r}): params have no {name!r}; expected a positive param"
+                )
+            found = found[name]
+        return jnp.asarray(found)
 
 
 @dataclass(frozen=True)
@@ -193,6 +264,13 @@ class Chain(Latent):
             raise TypeError(f"Chain(first={self.first!r}): expected a function (params, x, z) of the first step")
         if self.labels is not None and len(self.labels) != self.size:
             raise ValueError(f"Chain({self.size}) with {len(self.labels)} labels: expected one for each state")
+
+    def read(self, observations: Any, weights: Any = None) -> Data:
+        """Checked data: one sequence is one observation."""
+        return sequences(observations).read(weights)
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        return self.example(), self.example()
 
     @property
     def known_as(self) -> tuple[int, ...]:

@@ -127,6 +127,8 @@ class seldom(jit):
 @cache
 def _quick() -> dict[str, Any] | None:
     """QUICK, or None where this XLA does not know it."""
+    if jax.default_backend() != "cpu":
+        return None
     try:
         jax.jit(lambda: 0, compiler_options=QUICK).lower().compile()
     except jax.errors.JaxRuntimeError:  # XLA's "No such compile option"

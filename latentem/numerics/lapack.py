@@ -131,8 +131,16 @@ def _apply(eqn: Any, operands: list[Any]) -> list[Any]:
         before = lengths.matvec + lengths.vecmat
         return _closed(programs.solve, [*operands[before : before + lengths.solve], *operands[sum(lengths) :]])
     if name in CALLS:
-        return _closed(next(iter(inner.values())), operands)
+        return _closed(closed_program(eqn), operands)
     return _bind(eqn, operands, eqn.params)
+
+
+def closed_program(eqn: Any) -> Any:
+    """The program that an equation among CALLS calls with its operands; None of another equation."""
+    if eqn.primitive.name not in CALLS:
+        return None
+    found = next(v for v in eqn.params.values() if isinstance(v, core.ClosedJaxpr | core.Jaxpr))
+    return found if isinstance(found, core.ClosedJaxpr) else core.ClosedJaxpr(found, ())
 
 
 def _closed(program: Any, operands: list[Any]) -> list[Any]:

@@ -15,9 +15,10 @@ from latentem.ascent.optima import Ends, Optimum, optima
 from latentem.ascent.status import Status
 from latentem.data import Data
 from latentem.data.sequences import Sequences
-from latentem.forms import Prepared, RowForm
+from latentem.forms import Form, Prepared
 from latentem.forms.anchors.search import Compression
-from latentem.forms.choose import Problem, choose_form
+from latentem.forms.choose import Problem, as_declared, choose_form
+from latentem.inference.accuracy import Accuracy, Quadrature
 from latentem.inference.errors import errors, standard_errors
 from latentem.inference.estimate import Estimate
 from latentem.inference.influence import Influence, influence
@@ -26,7 +27,6 @@ from latentem.inference.intervals import Bounds, WaldTest, confidence_intervals,
 from latentem.inference.rate import Rate, rate
 from latentem.inference.scores import scores_per_observation
 from latentem.inference.sensitivity import Sensitivity, sensitivity
-from latentem.model.latents import Chain, Finite
 from latentem.numerics.compiled import jit
 from latentem.results import archive
 
@@ -51,6 +51,10 @@ class Fit:
         trace: objective of the best start, iteration by iteration, at the points it accepted; it falls by
             no more than the `slack` of its method, 0 by default.
         starts: objective reached by each start.
+        accuracy: the log-likelihood by the formula of the fit and as declared; None where they are one.
+        by_formula: False where the formula of the model lost digits and the fit went on row by row.
+        edges: (D,) raveled params that lie at an edge without being on it.
+        quadrature: how far finer nodes move the log-likelihood; None where nothing is integrated numerically.
     """
 
     params: Any
@@ -68,6 +72,10 @@ class Fit:
     name: str = "model"
     gradient: float | None = None
     compression: Compression | None = None
+    accuracy: Accuracy | None = None
+    quadrature: Quadrature | None = None
+    by_formula: bool = True
+    edges: np.ndarray | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     model: Any = field(default=None, repr=False)
     declaration: Any = field(default=None, repr=False)
@@ -97,14 +105,13 @@ class Fit:
 
     def _read(self, x: Any) -> Data:
         """Checked observations: those given, or those of the fit."""
-        from latentem.data import door as data
-        from latentem.model.checks import declare
+        from latentem.model.checks import read
 
         if x is None:
             if self.data is None:
                 raise ValueError("this Fit holds no data: pass the observations")
             return self.data
-        return data.read(declare(self.model.declaration or self.declaration or self.model, x)[1])
+        return read(self.model.declaration or self.declaration or self.model, x)[1]
 
     def sequences(self, x: Any = None) -> Sequences:
         """Observations of a chain model as sequences: those given, or those of the fit."""
@@ -113,28 +120,26 @@ class Fit:
             raise ValueError(f"{self.name} is no chain: its observations have no order")
         return found
 
-    def _rows(self, door: Data) -> Prepared:
-        from latentem.data import door as data
-
-        rows = jax.device_put(data.cast(door.observations, self.dtype))
-        return Prepared((), rows, jnp.asarray(door.weights, dtype=self.dtype))
+    def _declared(self, x: Any, what: str = "") -> tuple[Form, Prepared]:
+        """The declaration as it stands and these observations, or those of the fit; refused where it cannot `what`."""
+        data = self._read(x)
+        form = as_declared(self.model, data.observations)
+        if why := form.can(what):
+            raise ValueError(f"{what}: {why}")
+        return form, form.of_new(data, self.dtype)
 
     def log_prob(self, x: Any = None) -> np.ndarray:
         """log p(x_n | params) of each observation, (N,); of the data fitted when `x` is None."""
         from latentem.ascent.iteration import row_log_prob
 
         with self._computing():
-            if isinstance(self.model.latent, Chain):
-                door = self._read(x)
-                form, prepared = choose_form(self.model, door.observations, None, door.weights, self.dtype)
-                return np.asarray(row_log_prob(form, self._params(), prepared))
-            prepared = self._rows(self._read(x))
-            return np.asarray(row_log_prob(RowForm(self.model), self._params(), prepared))
+            form, prepared = self._declared(x)
+            return np.asarray(row_log_prob(form, self._params(), prepared))
 
     def posterior(self, x: Any = None) -> Any:
         """Posterior of the latent value of each observation: a posterior whose arrays have a leading axis N."""
         with self._computing():
-            prepared = self._rows(self._read(x))
+            _, prepared = self._declared(x, "posterior")
             return jax.tree.map(np.asarray, _posterior(self.model, self._params(), prepared.rows))
 
     def responsibilities(self, x: Any = None) -> np.ndarray:
@@ -142,7 +147,8 @@ class Fit:
         from latentem.ascent.iteration import responsibilities
 
         with self._computing():
-            return np.asarray(responsibilities(RowForm(self.model), self._params(), self._rows(self._read(x))))
+            form, prepared = self._declared(x, "responsibilities")
+            return np.asarray(responsibilities(form, self._params(), prepared))
 
     def predict(self, x: Any = None) -> np.ndarray:
         """The most probable latent value of each observation, (N,) integers, for a `Finite` latent.
@@ -153,17 +159,14 @@ class Fit:
         from latentem.ascent.iteration import most_probable
 
         with self._computing():
-            if isinstance(self.model.latent, Chain):
-                raise ValueError(f"predict: {self.name} is a chain: use viterbi(), the most probable path")
-            if not isinstance(self.model.latent, Finite):
-                raise ValueError(f"predict: the latent of {self.name} is not finite: use posterior(x)")
-            door = self._read(x)
-            plain = self._rows(door)
-            form, prepared = choose_form(self.model, door.observations, plain.rows, plain.weights)
+            if why := as_declared(self.model).can("predict"):
+                raise ValueError(f"predict: {why}")
+            form, prepared = choose_form(self.model, self._read(x), self.dtype)
             return np.asarray(most_probable(form, self._params(), prepared))
 
     def sample(self, key: Any, n: int, **of_model: Any) -> Any:
-        """`n` observations simulated from the fitted model; `of_model` is what its own sampler asks for besides.
+        """`n` observations simulated from the fitted model, or one sequence of `n` steps; `of_model` is what its own
+        sampler asks for besides.
 
         Raises:
             ValueError: when the model declares no sampler.
@@ -175,8 +178,7 @@ class Fit:
                 f"{self.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)"
             )
         with self._computing():
-            draw = jax.vmap(lambda k: self.model.sample(self._params(), k))(jax.random.split(key, n))
-            return jax.tree.map(np.asarray, draw)
+            return jax.tree.map(np.asarray, as_declared(self.model).draws(self._params(), key, n))
 
     # --- inference: thin delegations to latentem.inference, whose docstrings say what is computed
 
@@ -193,7 +195,7 @@ class Fit:
         distinct = Data(problem.distinct, np.asarray(problem.distinct_weights))
         on_anchors = problem.compression.basis is not None and self.dtype == "float64"
         anchored = (problem.form, problem.prepared) if on_anchors else None
-        return Estimate(self.model, self.data, self.params, distinct, anchored)
+        return Estimate(self.model, self.data, self.params, distinct, anchored, self.by_formula, self.edges)
 
     def _maximum(self, what: str) -> Estimate:
         status = self.status
@@ -301,11 +303,7 @@ class Fit:
             return None, ()
         if not self.status.ok:
             return None, ("no standard errors away from a maximum",)
-        rows = np.size(self.data.weights) if self.problem is None else np.size(self.problem.distinct_weights)
-        nodes = self.model.latent.nodes()
-        cells = rows * (16 if nodes is None else len(nodes[1])) * float(self.n_parameters) ** 2
-        if self.problem is not None:
-            cells = self.problem.form.cells(self.problem.prepared) * float(self.n_parameters) ** 2
+        cells = self._cost() * float(self.n_parameters) ** 2
         if self.n_parameters > LARGEST_REPORTED or cells > REPORT_BUDGET:
             return None, ("standard errors are not computed unasked for a problem of this size: fit.standard_errors()",)
         try:
@@ -313,6 +311,15 @@ class Fit:
         except Exception as error:
             reason = str(error).strip().splitlines()
             return None, (reason[0] if reason else type(error).__name__,)
+
+    def _cost(self) -> int:
+        """(observation, latent value) pairs of an E-step."""
+        if self.problem is not None:
+            return self.problem.form.cost(self.problem.prepared)
+        assert self.data is not None
+        with self._computing():
+            form, prepared = choose_form(self.model, self.data, self.dtype)
+            return form.cost(prepared)
 
     @cached_property
     def optima(self) -> tuple[Optimum, ...]:
@@ -359,6 +366,7 @@ class Fit:
             "iterations": self.iterations,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
+            **({} if self.quadrature is None else {"quadrature": self.quadrature.difference}),
         }
 
     def save(self, path: str | Path) -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from latentem.ascent.status import Status
-from latentem.data import door
 from latentem.model import Model
 from latentem.results import archive
 from latentem.results.field import FieldFit
@@ -43,7 +42,7 @@ def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
         declared, observations = model.declare(data)
     if declared is not None and not isinstance(declared, Model):
         declared = declared.model()
-    read = None if observations is None else door.read(observations)
+    read = None if observations is None or declared is None else declared.latent.read(observations)
     return Fit(
         params=params, status=status, notes=notes, model=declared, declaration=model, data=read, **arrays, **fields
     )

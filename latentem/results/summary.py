@@ -30,6 +30,8 @@ def summary(fit: Fit) -> str:
         lines.append(f"  {fit.status.advice}")
     if fit.compression is not None and fit.compression.rank is not None:
         lines.append(f"  {fit.compression}")
+    if fit.quadrature is not None:
+        lines.append(f"  quadrature: {fit.quadrature}")
     lines.extend(f"  note: {note}" for note in (*fit.notes, *reasons))
     lines.extend(_optima_lines(fit))
     if errors is not None:  # what a ready model reports takes a maximum and a problem of moderate size, as they do

@@ -18,14 +18,15 @@ import jax
 import numpy as np
 
 from latentem.ascent.mstep import resolve
-from latentem.data import door
-from latentem.forms.choose import prepare
+from latentem.data import Data
+from latentem.forms.choose import Wishes, as_declared, choose
 from latentem.model.checks import check_declaration, declare
-from latentem.model.latents import Chain
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part
+from latentem.testing.density import density_part
 from latentem.testing.field import check_field
+from latentem.testing.lookups import indices_part, quadrature_part, unused_part
 from latentem.testing.objective import objective_part
 from latentem.testing.report import Part, Report
 from latentem.testing.score import score_part
@@ -39,7 +40,11 @@ __all__ = ["Part", "Report", "check"]
 ROWS = 1000
 
 PARTS: tuple[Callable[[Case], Part | None], ...] = (
+    indices_part,
+    unused_part,
     posterior_part,
+    density_part,
+    quadrature_part,
     score_part,
     objective_part,
     weights_part,
@@ -61,7 +66,12 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
         A `Report` with one part for each of these that applies:
 
         - initial values: drawn starts lie inside their constraints;
+        - indices: log p(x, z) looks up nothing that is out of range, for any row and latent value;
+        - unused: every param appears in log p(x, z);
         - posterior: log p(x, z) - log p(z | x) does not depend on z and is log p(x);
+        - density: p(x) sums or integrates to one, where x is counts, categories or one or two numbers; a sampler's
+          mean score is zero;
+        - quadrature: one node more, a wider grid and adaptive nodes move log p(x) by little;
         - score: Fisher's identity agrees with autodiff of the log-likelihood;
         - objective: it never falls in ten EM steps from three starts, by the closed M-step where there is one
           and by the derived one otherwise;
@@ -96,13 +106,13 @@ def build_case(model: Any, data: Any, key: Any, weights: Any = None) -> tuple[Ca
     Call it, and the parts, inside `jax.enable_x64(True)`.
     """
     declared, observations = declare(model, data)
-    if isinstance(declared.latent, Chain):
+    if as_declared(declared).unit != "row":
         raise TypeError(f"lem.check: {declared.name} is a chain, and these checks are of independent observations")
-    read = door.read(observations, weights)
+    read = declared.latent.read(observations, weights)
     check_declaration(declared, read.observations)
     stride = -(-read.n // ROWS)
     host = jax.tree.map(lambda a: np.asarray(a)[::stride], read.observations)
-    problem = prepare(declared, door.Data(host, np.array(read.weights[::stride])), "float64", False)
+    problem = choose(declared, Data(host, np.array(read.weights[::stride])), Wishes(compress=False))
     form, prepared = problem.form, problem.prepared
     starts, initial = draw_starts(problem, key)
     point = generic_point(form, jax.tree.map(lambda a: a[0], starts), prepared)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from latentem.ascent.iteration import evaluate
 from latentem.ascent.mstep import MStep
+from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import choose_form
 from latentem.model import Model
@@ -50,8 +51,7 @@ class Case:
 
     def prepare(self, rows: Any, weights: Any) -> Prepared:
         """Other rows or weights, with the context that belongs to them."""
-        arrays = jax.tree.map(jnp.asarray, rows)
-        return choose_form(self.model, jax.tree.map(np.asarray, rows), arrays, jnp.asarray(weights))[1]
+        return choose_form(self.model, Data(jax.tree.map(np.asarray, rows), np.asarray(weights)))[1]
 
     def each_start(self) -> list[Any]:
         """The params of each start."""

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import flatten_util, lax
+from jax import flatten_util
 from jaxtyping import Array, Bool, Float
 
+from latentem.ascent.acceleration import Plain
 from latentem.ascent.iteration import em_map
+from latentem.ascent.loop import Stopping, at, iterate
 from latentem.ascent.mstep import Closed
 from latentem.forms import Form, Prepared
 from latentem.numerics.compiled import seldom
@@ -21,6 +23,8 @@ from latentem.testing.report import Part
 NAME = "closed M-step"
 #: Largest slope that counts as none, relative to the sum of the weights.
 TOLERANCE = 1e-6
+#: A step of this length, relative to 1 + that of the params, is none.
+SHORT = 1e-10
 #: Steps after which a walk to the fixed point is given up.
 LONGEST_WALK = 5000
 
@@ -69,18 +73,13 @@ def _after_step(form: Form, params: Any, prepared: Prepared) -> Slopes:
 def _at_rest(form: Form, params: Any, prepared: Prepared) -> Slopes:
     """Where EM by the closed M-step settles."""
     em, unravel = em_map(form, Closed(), prepared, params)
-
-    def walk(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
-        theta, _, before, fell, count = carry
-        new, objective = em.update(theta)
-        step = jnp.linalg.norm(new - theta) / (1 + jnp.linalg.norm(new))
-        return new, step, objective, jnp.maximum(fell, before - objective), count + 1
-
     theta = flatten_util.ravel_pytree(params)[0]
-    infinite = jnp.full((), jnp.inf, theta.dtype)
-    start = (theta, infinite, -infinite, jnp.zeros_like(infinite), jnp.zeros((), jnp.int32))
-    theta, step, _, fell, _ = lax.while_loop(lambda c: (c[1] > 1e-10) & (c[4] < LONGEST_WALK), walk, start)
-    settled = unravel(theta)
+    # A fall on the way does not end the walk: where it leads is what tells what the step maximises.
+    stop = Stopping(0.0, SHORT * (1 + jnp.linalg.norm(theta)), LONGEST_WALK, fall=jnp.inf)
+    end = iterate(Plain(), em, at(Plain(), theta), stop, jnp.sum(prepared.weights))
+    further = em.update(end.safe)[0]
+    step = jnp.linalg.norm(further - end.safe) / (1 + jnp.linalg.norm(further))
+    settled, fell = unravel(end.safe), end.fell
     # By Fisher's identity the gradient of Q(. | settled) there is the score.
     return _slopes(form, settled, lambda p: form.q(p, form.expect(settled, prepared)[1], prepared), step, fell)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem.ascent.acceleration import Plain
-from latentem.ascent.loop import Start, Stopping, advance, begin
+from latentem.ascent.loop import Setup, Stopping, advance, begin
 from latentem.forms import Prepared
 from latentem.testing.case import STARTS, Case
 from latentem.testing.report import Part
@@ -31,7 +31,7 @@ def plain_steps(case: Case, prepared: Prepared, starts: Any = None) -> tuple[np.
         params after the first step, (starts, D).
     """
     starts = case.starts if starts is None else starts
-    setup, example = Start(case.form, case.m_step, Plain()), jax.tree.map(lambda a: a[0], starts)
+    setup, example = Setup(case.form, case.m_step, Plain()), jax.tree.map(lambda a: a[0], starts)
     never = Stopping(jnp.asarray(0.0, "float64"), jnp.asarray(0.0, "float64"), jnp.asarray(1))
     once = advance(setup, begin(setup, starts), example, prepared, never)
     last = advance(setup, once, example, prepared, never._replace(iterations=jnp.asarray(STEPS)))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from latentem.ascent.starts import initial_params
+from latentem.ascent.starts import starts_for
 from latentem.forms import RowForm
 from latentem.forms.choose import Problem
 from latentem.model import Model
@@ -31,7 +31,7 @@ def draw_starts(problem: Problem, key: Any) -> tuple[Any, Part]:
     model = problem.form.model
 
     def draw(problem: Problem) -> Any:
-        return initial_params(problem, None, key, STARTS, "float64")
+        return starts_for(problem, None, key, STARTS, "float64")
 
     if model.initial is None:
         return draw(problem), Part(NAME, True, f"{STARTS} random starts inside their constraints")

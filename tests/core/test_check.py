@@ -60,10 +60,11 @@ def verdict(part: Callable[..., Part | None], model: lem.Model, data: Any = X) -
 def test_a_coherent_model_passes_every_part() -> None:
     report = lem.check(closed(), X, KEY)
     assert report.passed and report.raise_if_failed() is report
-    names = ("initial values", "posterior", "score", "objective", "weights", "closed M-step")
+    first = ("initial values", "indices", "unused", "posterior", "density")
+    names = (*first, "score", "objective", "weights", "closed M-step")
     assert tuple(part.name for part in report.parts) == names
     assert str(report).startswith("check of model: passed\nok     initial values: ")
-    assert len(str(report).splitlines()) == 7
+    assert len(str(report).splitlines()) == 10
     assert lem.check(closed(), X, KEY, weights=np.arange(12) % 4 * 1.0).passed
 
 

@@ -10,6 +10,7 @@ import pytest
 from sklearn.cluster import KMeans
 
 import latentem as lem
+from latentem.data import Data
 from latentem.forms.choose import choose_form
 from latentem.forms.hard import SIDE_BY_SIDE, HardForm, largest
 
@@ -72,7 +73,7 @@ def test_params_side_by_side_say_what_each_says_alone(x64: None) -> None:
     x, _ = clusters(k, 5000)
     rng = np.random.default_rng(1)
     starts = {"centers": jnp.stack([x[rng.choice(len(x), k, replace=False)] for _ in range(4)])}
-    form, prepared = choose_form(replace(lem.KMeans(k), dim=2).model(), x, jnp.asarray(x), jnp.ones(len(x)))
+    form, prepared = choose_form(replace(lem.KMeans(k), dim=2).model(), Data(x, np.ones(len(x))))
     shared = replace(prepared, lanes=4)
     assert form.chunk(shared) < form.chunk(prepared) < len(x)
     together = jax.vmap(lambda params: form.expect(params, shared))(starts)
@@ -120,9 +121,9 @@ def test_the_formula_says_what_the_declaration_says(k: int, x64: None) -> None:
     rng = np.random.default_rng(2)
     x = np.column_stack([rng.normal(size=50) * 5, rng.integers(0, 2, 50)])
     params = {"centre": jnp.asarray(rng.normal(size=k) * 5)}
-    rows, weights = jnp.asarray(x), jnp.asarray(rng.integers(0, 3, 50) * 1.0)
-    form, prepared = choose_form(model, x, rows, weights)
-    declared, as_rows = choose_form(replace(model, separable=None), x, rows, weights)
+    rows, weights = jnp.asarray(x), rng.integers(0, 3, 50) * 1.0
+    form, prepared = choose_form(model, Data(x, weights))
+    declared, as_rows = choose_form(replace(model, separable=None), Data(x, weights))
     assert isinstance(form, HardForm) and not isinstance(declared, HardForm)
     value, statistics = form.expect(params, prepared)
     brute = np.array([[_label_log_prob(params, row, z) for z in range(k)] for row in rows])
@@ -134,10 +135,10 @@ def test_the_formula_says_what_the_declaration_says(k: int, x64: None) -> None:
     np.testing.assert_allclose(form.log_prob(params, prepared), brute.max(axis=1), rtol=1e-12, atol=1e-12)
 
 
-def test_a_hard_latent_does_without_a_formula_that_sums_over_it() -> None:
+def test_a_hard_latent_does_without_a_formula_that_sums_over_it(x64: None) -> None:
     """A basis or an own E-step has responsibilities in mind."""
     separable = lem.Separable(_features, _natural, basis=lambda: np.eye(2))
     model = lem.Model(_label_log_prob, lem.Finite(2, hard=True), {"centre": lem.real(2)}, separable=separable)
     x = np.column_stack([np.arange(4.0), np.zeros(4)])
-    form, _ = choose_form(model, x, jnp.asarray(x), jnp.ones(4))
+    form, _ = choose_form(model, Data(x, np.ones(4)))
     assert not isinstance(form, HardForm)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import latentem as lem
+from latentem.data import Data
 from latentem.forms.chain import codebook, layout
 from latentem.forms.chain import form as chain_form
 from latentem.forms.chain.form import ChainForm
@@ -26,7 +27,7 @@ def e_step(form: ChainForm, series: lem.Sequences) -> tuple[np.ndarray, float, A
     """(log p of each sequence, log-likelihood, expected statistics, layout)."""
     weights = np.linspace(0.5, 2.0, series.n)
     with jax.enable_x64(True):
-        prepared = form.prepare(series, weights, "float64")
+        prepared = form.of_new(Data(series, weights), "float64")
         logs = np.asarray(form.log_prob(PARAMS, prepared))
         total, expected = jax.jit(form.expect)(PARAMS, prepared)
         return logs, float(total), jax.tree.map(np.asarray, expected), prepared.rows["sequence"].shape
@@ -132,7 +133,7 @@ def test_looking_up(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
 
     def answers() -> Any:
         with jax.enable_x64(True):
-            prepared = form.prepare(found, np.array([1.0, 0.5, 2.0, 1.0]), "float64")
+            prepared = form.of_new(Data(found, np.array([1.0, 0.5, 2.0, 1.0])), "float64")
             total, expected = form.expect(params, prepared)
             q = form.q(params, expected, prepared)
             coded = isinstance(prepared.context, chain_form.Coded)
@@ -163,7 +164,7 @@ def test_a_very_long_sequence_needs_half_as_much_again_as_its_data() -> None:
         "emission": {"mean": np.arange(4.0)[:, None], "variance": np.ones((4, 1))},
     }
     with jax.enable_x64(True):
-        prepared = form.prepare(found, np.ones(1), "float64")
+        prepared = form.of_new(Data(found, np.ones(1)), "float64")
         used = jax.jit(form.statistics).lower(params, prepared).compile().memory_analysis()
     assert used.argument_size_in_bytes + used.temp_size_in_bytes < 1.5 * x.nbytes
 
@@ -181,7 +182,7 @@ def test_units_from_parts_of_a_sequence_change_no_estimate(monkeypatch: pytest.M
         monkeypatch.setattr(chain_form, "GROUPS", groups)
         chain_form._context.clear_cache()
         with jax.enable_x64(True):
-            prepared = form.prepare(found, np.ones(1), "float64")
+            prepared = form.of_new(Data(found, np.ones(1)), "float64")
             total, expected = form.statistics(PARAMS, prepared)
             new = form.maximize(expected, PARAMS, prepared)
             units.append(np.concatenate([np.ravel(a) for a in jax.tree.leaves(prepared.context)]))

@@ -1,5 +1,6 @@
 """Do 95% intervals cover the truth 95% of the time? 500 replications of three models, refitted as one program."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,6 @@ from jax.scipy.stats import norm
 import latentem as lem
 from latentem.ascent.replicates import refit
 from latentem.data import Data
-from latentem.forms import Prepared
 from latentem.forms.choose import choose_form
 from latentem.inference.estimate import Estimate
 from latentem.inference.intervals import confidence_intervals
@@ -63,8 +63,8 @@ def test_intervals_cover_the_truth(name: str) -> None:
         keys = jax.random.split(jax.random.key(2024), (REPLICATES, n))
         rows = jax.jit(jax.vmap(jax.vmap(lambda k: sample(params, k))))(keys)
         first = jax.tree.map(lambda a: np.asarray(a[0]), rows)
-        form, prepared = choose_form(model, first, jax.tree.map(lambda a: a[0], rows), jnp.ones(n))
-        fits = refit(form, params, Prepared(prepared.context, rows, prepared.weights), "rows")
+        form, prepared = choose_form(model, Data(first, np.ones(n)))
+        fits = refit(form, params, replace(prepared, rows=rows), "rows")
     assert np.asarray(fits.converged).all()
     inside = []
     for r in range(REPLICATES):

@@ -17,9 +17,9 @@ from latentem.ascent import derivatives
 from latentem.data import read
 from latentem.data.duplicates import collapse
 from latentem.forms import GivenSeparableForm
-from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.compression import latent_nodes
 from latentem.forms.anchors.tabulate import table
-from latentem.forms.choose import prepare
+from latentem.forms.choose import Wishes, choose
 
 WEIGHT = {"weight": lem.simplex(2)}
 
@@ -309,7 +309,7 @@ def test_auto_falls_back_and_tells_why() -> None:
     assert fit.compression is not None and not fit.compression.verdict
     assert "does not separate" in fit.compression.reason and not fit.notes
     with jax.enable_x64(True):
-        few = prepare(heavy, read(x[:500]), "float64")
+        few = choose(heavy, read(x[:500]), Wishes())
     assert few.compression.reason == "small enough as it is"
 
 

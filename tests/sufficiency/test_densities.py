@@ -9,7 +9,7 @@ from sufficiency import densities
 
 import latentem as lem
 from latentem.data.duplicates import collapse
-from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.compression import latent_nodes
 from latentem.forms.anchors.tabulate import table
 
 #: Free vectors this test draws, at two scales.

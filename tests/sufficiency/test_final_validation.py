@@ -8,7 +8,7 @@ import numpy as np
 from jax.scipy.stats import norm
 
 import latentem as lem
-from latentem.forms.anchors.search import final_error
+from latentem.forms.anchors.coordinates import final_error
 
 
 def gaussians(p: Any, x: Any, z: Any) -> Any:

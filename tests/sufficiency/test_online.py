@@ -11,9 +11,9 @@ from jax.scipy.stats import multivariate_normal, norm, poisson
 from jax.scipy.stats import t as student
 
 import latentem as lem
-from latentem.ascent.stream import Stream
+from latentem.ascent.stream import Stream, StreamState
 from latentem.data import Data
-from latentem.forms.anchors.search import latent_nodes
+from latentem.forms.anchors.compression import latent_nodes
 from latentem.forms.anchors.tabulate import table
 
 WEIGHT = {"weight": lem.simplex(2)}
@@ -103,25 +103,24 @@ def test_running_statistics_mean_the_same_in_new_anchors() -> None:
     together = {name: np.concatenate([b[name] for b in batches[:2]]) for name in batches[0]}
     start = {name: np.asarray(value) for name, value in KINDS_START.items()}
     with jax.enable_x64(True):
-        stream = Stream(kinds, Data(together, np.ones(1000)), "float64", start)
+        stream = Stream(kinds, Data(together, np.ones(1000)), "float64", lem.polynomial_decay(0.6))
+        state = StreamState(stream.problem(start), start)
     nodes = latent_nodes(kinds, together)
     assert nodes is not None
     u = np.random.default_rng(0).standard_normal((1, kinds.space.size))
 
-    def meaning(statistics: Any) -> float:
+    def meaning(state: StreamState) -> float:
+        anchors = state.problem.compression.anchors
         with jax.enable_x64(True):
-            at_anchors = [
-                table(kinds, u, nodes[k : k + 1], stream.problem.compression.anchors)[0] for k in range(len(nodes))
-            ]
-        return float(np.sum(np.asarray(statistics) * np.array(at_anchors)))
+            at_anchors = [table(kinds, u, nodes[k : k + 1], anchors)[0] for k in range(len(nodes))]
+        return float(np.sum(np.asarray(state.average) * np.array(at_anchors)))
 
-    assert stream.problem.compression.rank == 4
+    assert state.problem.compression.rank == 4
     with jax.enable_x64(True):
-        running = jnp.asarray(np.random.default_rng(1).standard_normal((2, 4)))
-        before = meaning(running)
-        _, later = stream.batch(Data(batches[-1], np.ones(500)), start, running)
-    assert stream.problem.compression.rank == 5
-    np.testing.assert_allclose(meaning(later), before, rtol=1e-10)
+        state = state._replace(average=jnp.asarray(np.random.default_rng(1).standard_normal((2, 4))))
+        later, _ = stream.take_in(state, Data(batches[-1], np.ones(500)))
+    assert later.problem.compression.rank == 5
+    np.testing.assert_allclose(meaning(later), meaning(state), rtol=1e-10)
 
 
 def counts_mixture(p: Any, x: Any, z: Any) -> Any:

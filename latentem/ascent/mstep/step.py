@@ -59,15 +59,22 @@ def resolve(choice: Any, form: Form) -> MStep:
     )
 
 
-def maximize(form: Form, m_step: MStep, expected: Any, params: Any, prepared: Prepared) -> Any:
+def e_step(form: Form, by: MStep, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Any]:
+    """The E-step: (log-likelihood, what the M-step `by` needs: expected statistics of a closed form, else completed
+    data)."""
+    return form.statistics(params, prepared) if isinstance(by, Closed) else form.expect(params, prepared)
+
+
+def m_step(form: Form, by: MStep, expected: Any, params: Any, prepared: Prepared) -> Any:
     """The M-step: params that maximise (or climb) given what the E-step returned; fixed params are put back.
 
     Args:
-        expected: what `form.statistics` returned for a closed form, what `form.expect` returned otherwise.
+        by: how.
+        expected: what `e_step` returned for it.
         params: the current ones.
     """
     space = form.model.space
-    if isinstance(m_step, Closed):
+    if isinstance(by, Closed):
         return space.with_fixed(form.maximize(expected, params, prepared))
 
     def q(u: Float[Array, " P"]) -> Float[Array, ""]:
@@ -76,17 +83,16 @@ def maximize(form: Form, m_step: MStep, expected: Any, params: Any, prepared: Pr
 
     u = space.unconstrain(params)
     # A slope that is not finite shows no way up, and standing still for it would pass for convergence.
-    if isinstance(m_step, Newton):
-        end = m_step.ascend(q, u)
+    if isinstance(by, Newton):
+        end = by.ascend(q, u)
         new, lost = end.u, end.lost
     else:
-        new, lost = m_step(q, u), ~jnp.all(jnp.isfinite(jax.grad(q)(u)))
+        new, lost = by(q, u), ~jnp.all(jnp.isfinite(jax.grad(q)(u)))
     return space.with_fixed(space.constrain(jnp.where(lost, jnp.nan, new)))
 
 
-def em_iteration(form: Form, m_step: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
+def em_iteration(form: Form, by: MStep, params: Any, prepared: Prepared) -> tuple[Any, Float[Array, ""]]:
     """One EM iteration: (new params, objective at the OLD params). The objective is log-likelihood + log prior."""
-    e_step = form.statistics if isinstance(m_step, Closed) else form.expect
-    log_likelihood, expected = e_step(params, prepared)
-    new = maximize(form, m_step, expected, params, prepared)
+    log_likelihood, expected = e_step(form, by, params, prepared)
+    new = m_step(form, by, expected, params, prepared)
     return new, log_likelihood + form.model.log_prior(params)

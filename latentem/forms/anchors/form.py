@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.forms.anchors.basis import take
-from latentem.forms.anchors.search import Compression, latent_nodes
+from latentem.forms.anchors.compression import Compression, latent_nodes
 from latentem.forms.base import Prepared
 from latentem.forms.hard import formula
 from latentem.forms.separable import GivenSeparableForm, SeparableForm

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.data import door
+from latentem.data import Data, door
 from latentem.data.sequences import Sequences
 from latentem.forms.base import Form, Prepared
 from latentem.forms.chain.codebook import Coded, codebook, tally
@@ -48,27 +48,34 @@ class ChainForm(Form):
 
     Args:
         model: the declaration.
-        exact: recursions in logarithms. The scaled ones answer NaN where they lose digits to underflow.
+        logarithms: recursions in logarithms. The scaled ones answer NaN where they lose digits to underflow.
         blocks: parts that each lane is cut into and that are worked on side by side.
     """
 
+    unit: ClassVar[str] = "sequence"
+
     model: Model
-    exact: bool = False
+    logarithms: bool = False
     blocks: int = 1
 
     @classmethod
-    def of(cls, model: Model, sequences: Sequences) -> ChainForm:
-        """The form for these sequences."""
+    def of(cls, model: Model, sequences: Any = None) -> ChainForm | None:
+        """The form for these sequences; None where the latent is no chain."""
+        if not isinstance(model.latent, Chain):
+            return None
         form = cls(model)
-        return replace(form, blocks=blocks_for(sequences.lengths, form.states))
+        return form if sequences is None else replace(form, blocks=blocks_for(sequences.lengths, form.states))
+
+    def can(self, what: str) -> str | None:
+        return _CANNOT.get(what) and f"{self.model.name} is a chain{_CANNOT[what]}"
 
     @property
     def walk(self) -> Walk:
         """How the recursions run over the data."""
-        return Walk(self.model, self.exact, self.blocks)
+        return Walk(self.model, self.logarithms, self.blocks)
 
     def careful(self) -> ChainForm | None:
-        return None if self.exact else replace(self, exact=True)
+        return None if self.logarithms else replace(self, logarithms=True)
 
     @property
     def states(self) -> int:
@@ -78,12 +85,14 @@ class ChainForm(Form):
 
     # --- the data
 
-    def prepare(self, sequences: Sequences, weights: np.ndarray, dtype: str) -> Prepared:
+    def of_new(self, data: Data, dtype: str) -> Prepared:
         """Sequences on lanes, on the device.
 
         Raises:
             ValueError: labels that are none of the model's.
         """
+        sequences, weights = data.observations, np.asarray(data.weights)
+        assert isinstance(sequences, Sequences)
         self._check(sequences.labels)
         sequences = sequences.without_gaps()
         factored = self.model.factored
@@ -115,7 +124,7 @@ class ChainForm(Form):
         if labels is not None and labels.max() > most:
             raise ValueError(f"labels hold state {labels.max()}: expected 0 to {most}, or -1 for not known")
 
-    def cells(self, prepared: Prepared) -> int:
+    def cost(self, prepared: Prepared) -> int:
         return prepared.rows["sequence"].size * self.states
 
     def thinned(self, prepared: Prepared, rows: int) -> Prepared:
@@ -136,6 +145,29 @@ class ChainForm(Form):
         which = owner(self.walk.laid(prepared).rows["sequence"])
         real, which = which < n, which.reshape(-1)
         return jax.ops.segment_sum(jnp.where(real, scales, 0.0).reshape(-1), which, n + 1)[:n]
+
+    def scores(self, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "N P"]:
+        # Forward derivatives, since one pass gives log p of all sequences; nothing underflows in logarithms.
+        careful = replace(self, logarithms=True)
+        return jax.jacfwd(lambda v: careful.log_prob(self.model.space.constrain(v), prepared))(u)
+
+    def score_products(self, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
+        scores = jnp.where((prepared.weights != 0)[:, None], self.scores(u, prepared), 0)
+        return scores.T @ (prepared.weights[:, None] * scores)
+
+    def draws(self, params: Any, key: Any, n: int) -> Any:
+        """One simulated sequence of `n` steps."""
+        sample: Any = self.model.sample
+        return sample(params, key, n)
+
+    def drawn_from(self, prepared: Prepared) -> tuple[Any, Float[Array, " n"]]:
+        # Padding and what is missing weigh nothing.
+        rows = prepared.rows
+        real = owner(rows["sequence"]) < prepared.weights.shape[0]
+        if "observed" in rows:
+            real = real & rows["observed"]
+        steps = jax.tree.map(lambda a: a.reshape(-1, *a.shape[4:]), rows["x"])
+        return steps, real.reshape(-1).astype(prepared.weights.dtype)
 
     def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
         return self.walk.log_likelihood(params, prepared)
@@ -232,6 +264,18 @@ class ChainForm(Form):
         if not factored.varying:
             return factored.maximize(expected, params, context)
         return factored.maximize(expected, params, context, rows)
+
+
+#: What sequences do not have, and what to do instead.
+_CANNOT = {
+    "predict": ": use viterbi(), the most probable path",
+    "posterior": ": use smooth(), or lem.chain.smoothed and lem.chain.pairs",
+    "responsibilities": ": use smooth(), or lem.chain.smoothed",
+    "flatten": ", whose posterior cannot be flattened: draw more starts, starts=20",
+    "stream": ", whose statistics are not averaged over batches yet: fit all sequences at once",
+    "average": ": of sequences there is no one length to average over; use kind='observed'",
+    "differentiate": ", which is laid out on the host and cannot be differentiated in its data: use lem.fit",
+}
 
 
 def _by_features(factored: Factored, context: Any) -> Any:

@@ -29,18 +29,18 @@ class Walk:
 
     Args:
         model: the declaration.
-        exact: recursions in logarithms.
+        logarithms: recursions in logarithms.
         blocks: parts that each lane was cut into.
     """
 
     model: Model
-    exact: bool = False
+    logarithms: bool = False
     blocks: int = 1
 
     @property
     def arithmetic(self) -> Any:
         """The module whose recursions are used."""
-        return logarithmic if self.exact else scaled
+        return logarithmic if self.logarithms else scaled
 
     @property
     def states(self) -> int:
@@ -117,7 +117,7 @@ class Walk:
 
     def laid(self, prepared: Prepared) -> Prepared:
         """The data as the arithmetic wants them: logarithms do not work in blocks."""
-        if not (self.exact and self.blocks > 1):
+        if not (self.logarithms and self.blocks > 1):
             return prepared
         rows = jax.tree.map(lambda a: self.joined(a)[None, None], prepared.rows)
         return Prepared(prepared.context, rows, prepared.weights)

@@ -5,12 +5,12 @@ What flows out: `HMM`, a value that declares itself as a `lem.Model` with factor
 
 - `hmm`: the declaration, its M-step, its starts.
 - `states`: what it shares with `HSMM`: states that emit.
-- `transitions`: from counts to probabilities, entries fixed or tied; `logit`: transitions that depend on covariates.
+- `transitions/`: kinds of transition: free, entries fixed or tied, stationary, depending on covariates.
+- `covariates`: the columns they depend on.
 - `declare`: the `lem.Model` of either.
 - `verbs`: what a fit is asked: smoothing, paths, forecasts.
 
-To add a kind of transition: a file like `logit` (constraint, log matrix, M-step, start), and its branches in
-`hmm.HMM`.
+To add a kind of transition: a file in `transitions/` (constraint, log matrix, M-step, start); `HMM` asks nothing else.
 """
 
 from latentem.models.hmm.hmm import HMM

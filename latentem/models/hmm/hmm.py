@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,30 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.constraints import Tied
+from latentem.constraints import Constraint
 from latentem.families import Family
-from latentem.models.hmm import logit
+from latentem.models.hmm import covariates as columns
 from latentem.models.hmm.declare import maximized_emission
 from latentem.models.hmm.states import States
-from latentem.models.hmm.transitions import known_moves, log, restricted, shares, stationary, sticky, with_prior
+from latentem.models.hmm.transitions import Transition, known_moves, shares, sticky, transition
 
 Params = dict[str, Any]
+
+
+class Kinds(NamedTuple):
+    """What a declaration comes to, hashable: equal models compile once.
+
+    Args:
+        first: the constraint of the first state's distribution, None where the transitions imply it.
+        transition: the kind of transition.
+        held: (name, constraint) of the family's parameters that stay put.
+        prior: of all params.
+    """
+
+    first: Constraint | None
+    transition: Transition
+    held: tuple[tuple[str, Constraint], ...]
+    prior: Any
 
 
 @dataclass(frozen=True)
@@ -67,38 +83,40 @@ class HMM(States):
     fixed: Mapping[str, Any] = field(default_factory=dict, compare=False)
     tied: Any = field(default=(), compare=False)
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
-    _key: tuple[Any, ...] = field(init=False, repr=False)
+    kinds: Kinds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.states, int) or self.states < 1:
             raise ValueError(f"states={self.states!r}: expected an integer >= 1")
         if not isinstance(self.emission, Family):
             raise TypeError(f"emission={self.emission!r}: expected a family such as lem.families.Poisson()")
-        initial = self.initial
-        if isinstance(initial, str):
-            if initial not in ("free", "stationary"):
-                raise ValueError(f"initial={initial!r}: expected 'free', 'stationary' or {self.states} probabilities")
-        elif not bool(lem.simplex(self.states).contains(_vector("initial", initial, self.states))):
-            raise ValueError(f"initial={initial!r}: expected 'free', 'stationary' or {self.states} probabilities")
-        else:
-            initial = lem.fixed(initial)
+        first = self._first()
         if "initial" in self.fixed:
             raise ValueError("fixed={'initial': ...}: pass initial=... instead")
         allowed = None if self.allowed is None else lem.stochastic(self.allowed)
         if allowed is not None and allowed.shape != (self.states, self.states):
             raise ValueError(f"allowed has shape {allowed.shape}: expected ({self.states}, {self.states})")
-        object.__setattr__(self, "covariates", logit.names(self.covariates))
+        object.__setattr__(self, "covariates", columns.names(self.covariates))
         if self.covariate_at not in ("from", "to"):
             raise ValueError(f"covariate_at={self.covariate_at!r}: expected 'from' or 'to'")
-        if self.covariates and self.initial == "stationary":
-            raise ValueError("initial='stationary' with covariates: transitions that vary have no such distribution")
         unknown = set(self.prior or {}) - {"initial", "transition", "emission"}
         if unknown:
             raise ValueError(f"prior for {sorted(unknown)[0]!r}: expected 'initial', 'transition' or 'emission'")
         held = {name: lem.fixed(value) for name, value in sorted(self.fixed.items()) if name != "transition"}
-        if "transition" in self.fixed or len(self.tied):
-            held["transition"] = restricted(self.states, self.fixed, self.tied, allowed, self.covariates)
-        object.__setattr__(self, "_key", (initial, allowed, tuple(held.items()), lem.priors.Joint.of(self.prior)))
+        kind = transition(self.states, allowed, self.fixed, self.tied, len(self.covariates), first is None)
+        kinds = Kinds(first, kind, tuple(held.items()), lem.priors.Joint.of(self.prior))
+        object.__setattr__(self, "kinds", kinds)
+
+    def _first(self) -> Constraint | None:
+        """The constraint of the first state's distribution; None where it is stationary."""
+        initial = self.initial
+        if isinstance(initial, str) and initial in ("free", "stationary"):
+            return lem.simplex(self.states) if initial == "free" else None
+        if isinstance(initial, str) or not bool(
+            lem.simplex(self.states).contains(_vector("initial", initial, self.states))
+        ):
+            raise ValueError(f"initial={initial!r}: expected 'free', 'stationary' or {self.states} probabilities")
+        return lem.fixed(initial)
 
     # --- declaration
 
@@ -110,48 +128,42 @@ class HMM(States):
     def declare(self, observations: Any) -> tuple[HMM, lem.Sequences]:
         """The model with what the data say about it, and the data as sequences."""
         series = lem.sequences(observations)
-        if isinstance(series.steps, logit.Step):
+        if isinstance(series.steps, columns.Step):
             return self, series
-        z = logit.moves(series, self.covariates, self.covariate_at) if self.covariates else None
-        series = logit.observed(series, self.emission, self.covariates).without_gaps()
+        z = columns.moves(series, self.covariates, self.covariate_at) if self.covariates else None
+        series = columns.observed(series, self.emission, self.covariates).without_gaps()
         mixture, steps = replace(self.of_states, components=1, fixed={}, prior=None, shared=()).declare(series.steps)
         declared = replace(self, emission=mixture.family)
         if self.states > series.total:
             raise ValueError(f"states={self.states} > {series.total} steps: ask for fewer states")
         declared.of_states.declare(steps)  # complains about unknown names to share or fix
-        return declared, replace(series, steps=steps if z is None else logit.Step(steps, z))
+        return declared, replace(series, steps=steps if z is None else columns.Step(steps, z))
 
     def constraints(self) -> Params:
         """Constraints of the params."""
-        initial, allowed, held, _ = self._key
-        transition = dict(held).get("transition")
-        if transition is None and self.covariates:
-            transition = logit.coefficients(self.possible, len(self.covariates))
-        elif transition is None:
-            transition = allowed or lem.simplex(self.states).batched(self.states)
-        components = self.of_states.constraints()["components"]
-        tree = {"transition": transition, "emission": components}
-        if isinstance(initial, str):
-            return tree if initial == "stationary" else {"initial": lem.simplex(self.states), **tree}
-        return {"initial": initial, **tree}
+        emission = self.of_states.constraints()["components"]
+        tree = {"transition": self.kinds.transition.constraint(), "emission": emission}
+        return tree if self.kinds.first is None else {"initial": self.kinds.first, **tree}
+
+    @property
+    def begins_free(self) -> bool:
+        """Whether the distribution of the first state is estimated."""
+        return isinstance(self.initial, str) and self.initial == "free"
 
     @property
     def possible(self) -> np.ndarray:
         """(K, K) booleans, the transitions that are possible."""
-        every = np.ones((self.states, self.states), bool)
-        return every if self._key[1] is None else np.array(self._key[1].allowed)
+        return self.kinds.transition.possible
 
     # --- factors
 
     def first(self, params: Params) -> Float[Array, " K"]:
         """Log distribution of the first state."""
-        return log(stationary(params["transition"]) if self._key[0] == "stationary" else params["initial"])
+        return self.kinds.transition.first(params)
 
     def transition(self, params: Params, rows: Any = None) -> Float[Array, "*n K K"]:
         """Log transition probabilities, row -> column; with covariates, into each of the rows."""
-        if self.covariates:
-            return logit.log_matrices(params["transition"], rows.covariates, self.possible)
-        return log(params["transition"])
+        return self.kinds.transition.log_matrix(params["transition"], rows.covariates if self.covariates else None)
 
     def of_emission(self, rows: Any) -> Any:
         """What the family sees of steps."""
@@ -162,18 +174,12 @@ class HMM(States):
     def maximize(self, expected: Any, params: Params, context: Any, rows: Any = None) -> Params:
         """Closed-form M-step from expected counts."""
         prior, new = dict(self.prior or {}), dict(params)
-        if "initial" in params and self._key[0] == "free":
+        if self.begins_free:
             new["initial"] = shares(expected.first, params["initial"], prior.get("initial"))
-        constraint = dict(self._key[2]).get("transition")
-        if constraint is None and self.covariates:
-            new["transition"] = logit.maximize(
-                expected.transition, params["transition"], rows.covariates, self.possible, prior.get("transition")
-            )
-        elif isinstance(constraint, Tied):
-            counts = with_prior(expected.transition, params["transition"], prior.get("transition"))
-            new["transition"] = constraint.estimate(counts, params["transition"])
-        elif constraint is None:
-            new["transition"] = shares(expected.transition, params["transition"], prior.get("transition"))
+        z = rows.covariates if self.covariates else None
+        new["transition"] = self.kinds.transition.maximize(
+            expected.transition, params["transition"], z, prior.get("transition")
+        )
         new["emission"] = maximized_emission(self, expected.emission, params, context)
         return new
 
@@ -181,9 +187,8 @@ class HMM(States):
     def is_closed(self) -> bool:
         """Whether the M-step has a closed form."""
         prior = dict(self.prior or {})
-        chain = [prior[name] for name in ("initial", *(() if self.covariates else ("transition",))) if name in prior]
-        conjugate = all(isinstance(part, lem.priors.Dirichlet) for part in chain)
-        return conjugate and self._key[0] != "stationary" and self.of_states.closed
+        conjugate = isinstance(prior.get("initial"), lem.priors.Dirichlet | None)
+        return conjugate and self.kinds.transition.takes(prior.get("transition")) and self.of_states.closed
 
     # --- starts
 
@@ -200,17 +205,12 @@ class HMM(States):
         seeds, first, moves = jax.random.split(key, 3)
         k = self.states
         begun, moved = known_moves(label, begins, weights, k)
-        matrix = sticky(moves, self.possible, moved, weights.dtype)
-        constraint = dict(self._key[2]).get("transition")
-        if isinstance(constraint, Tied):
-            matrix = constraint.estimate(matrix, matrix)
-        if self.covariates:
-            matrix = logit.without_slopes(matrix, self.possible, len(self.covariates))
+        matrix = self.kinds.transition.start(sticky(moves, self.possible, moved, weights.dtype))
         params = {"transition": matrix, "emission": self.emission_start(seeds, x, weights, label)}
-        if self._key[0] == "stationary":
+        if self.kinds.first is None:
             return params
-        if self._key[0] != "free":
-            return {"initial": jnp.asarray(self._key[0].value, weights.dtype), **params}
+        if not self.begins_free:
+            return {"initial": jnp.asarray(self.initial, weights.dtype), **params}
         drawn = shares(1.0 + jax.random.exponential(first, (k,), weights.dtype), jnp.ones(k))
         return {"initial": shares(drawn + begun, drawn), **params}
 

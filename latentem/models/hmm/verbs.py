@@ -14,7 +14,6 @@ import latentem as lem
 from latentem import chain
 from latentem.building import jit
 from latentem.families import Family
-from latentem.models.hmm.logit import log_matrices
 
 
 class Verbs:
@@ -183,7 +182,7 @@ def matrices(fit: Any, covariates: Any, n: int) -> np.ndarray:
         raise ValueError(f"covariates: {told}: expected ({n}, {q}) numbers, of {', '.join(hmm.covariates)}")
     with jax.enable_x64(True):
         coefficients = jnp.asarray(fit.params["transition"], jnp.float64)
-        return np.exp(np.asarray(log_matrices(coefficients, jnp.asarray(z), hmm.possible)))
+        return np.exp(np.asarray(hmm.kinds.transition.log_matrix(coefficients, jnp.asarray(z))))
 
 
 def distribution(family: Family, params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -99,7 +99,7 @@ class IRT(Statistics, Verbs):
     nodes: int | None = None
     bounds: tuple[float, float] = (-6.0, 6.0)
     quadrature: str = "grid"
-    seen: Seen | None = field(default=None, repr=False)
+    seen: Seen = field(default=None, repr=False)  # pyright: ignore[reportAssignmentType]  # None before any data
     _key: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -193,6 +193,10 @@ class Mixture(Family):
         `label` (N,) says which, -1 where it does not."""
         return starts.initial(self, key, x, weights, label)
 
+    def alone(self, x: Any, weights: Float[Array, " N"]) -> Params:
+        """The start of a mixture of one, where the draws of a start make no difference: no key is needed."""
+        return self.initial(jax.random.key(0), x, weights)
+
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         return self.initial(jax.random.key(0), x, weights)
 
@@ -257,6 +261,7 @@ def _model(mixture: Mixture) -> lem.Model:
         m_step=m_step,
         separable=separable,
         initial=mixture.initial,
+        start=mixture.alone if mixture.components == 1 and not isinstance(mixture.family, Mixture) else None,
         sample=mixture.sample,
         name=mixture.name,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from latentem.building import chunk_rows
+from latentem.models.irt.declared import Declared
 
 Params = dict[str, Any]
 
@@ -22,7 +23,7 @@ def group_of(rows: Any) -> Int[Array, " n"]:
     return rows["group"] if "group" in rows else jnp.zeros(answers.shape[0], jnp.int32)
 
 
-def at_nodes(irt: Any, params: Params, rows: Any) -> Float[Array, "n K"]:
+def at_nodes(irt: Declared, params: Params, rows: Any) -> Float[Array, "n K"]:
     """log p(answers | ability) of every person at every node; answers that are missing count for nothing."""
     nodes = jnp.asarray(irt.grid.values, jnp.result_type(float))
     table = jnp.maximum(irt.table(params, nodes), LOG_ZERO)
@@ -31,7 +32,7 @@ def at_nodes(irt: Any, params: Params, rows: Any) -> Float[Array, "n K"]:
     return by_group[0] if len(by_group) == 1 else by_group[group_of(rows), jnp.arange(len(chosen))]
 
 
-def log_prob(irt: Any, params: Params, row: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
+def log_prob(irt: Declared, params: Params, row: Any, theta: Float[Array, " D"]) -> Float[Array, ""]:
     """log p(answers | ability theta) of ONE person."""
     table = irt.table(params, theta[None])[0]
     table = table[row.get("group", 0)] if len(table) > 1 else table[0]
@@ -40,7 +41,7 @@ def log_prob(irt: Any, params: Params, row: Any, theta: Float[Array, " D"]) -> F
     return jnp.sum(jnp.where(answers >= 0, picked, 0.0))
 
 
-def priors(irt: Any, params: Params, rows: Any) -> tuple[Float[Array, "n D"], Float[Array, "n D D"]]:
+def priors(irt: Declared, params: Params, rows: Any) -> tuple[Float[Array, "n D"], Float[Array, "n D D"]]:
     """Mean and covariance matrix of ability of every person before any answer."""
     ability = params.get("ability", {})
     means, covariances = irt.ability.moments(ability)
@@ -52,13 +53,13 @@ def priors(irt: Any, params: Params, rows: Any) -> tuple[Float[Array, "n D"], Fl
     return mean, covariances[group]
 
 
-def chunk(irt: Any) -> int:
+def chunk(irt: Declared) -> int:
     """Persons whose likelihoods on all nodes are held at once."""
     nodes, dimensions = irt.grid.values.shape
     return chunk_rows(8 * nodes * (2 + dimensions**2) + 8 * sum(block.categories for block in irt.blocks))
 
 
-def squeezed(irt: Any, values: Any) -> np.ndarray:
+def squeezed(irt: Declared, values: Any) -> np.ndarray:
     """(N, ..., D) without its last axis where there is one ability."""
     values = np.asarray(values, np.float64)
     return values[..., 0] if irt.ability.dimensions == 1 else values

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.models.irt.declared import Declared
+
 #: The logistic curve with this slope is the normal one, nearly: loadings are slopes on the scale of the normal ogive.
 OGIVE = 1.702
 METHODS = {
@@ -40,9 +42,23 @@ class Rotation:
     turn: Float[np.ndarray, "D D"]
 
 
-def rotate(fit: Any, method: str) -> Rotation:
-    """See `Verbs.rotate`."""
-    irt = fit.model.declaration
+def rotate(fit: Any, method: str = "oblimin") -> Rotation:
+    """Abilities of an exploratory fit turned to simple structure. The fit stays as it is: all turns are equally
+    likely.
+
+    Args:
+        fit: of `lem.IRT(..., dimensions=D)`.
+        method: "oblimin" and "quartimin" (abilities correlate), "varimax" and "quartimax" (they do not).
+
+    Returns:
+        `Rotation(method, loadings, slopes, correlation, communality, turn)`; rotated scores are
+        `fit.scores()["theta"] @ turn`.
+
+    Raises:
+        ValueError: a fit that is not exploratory, another method.
+        ImportError: without statsmodels, which minimises the criterion (extra `irt`).
+    """
+    irt: Declared = fit.model.declaration
     if irt.dimensions is None or irt.dimensions < 2:
         raise ValueError("rotate: this fit is not exploratory; declare lem.IRT(..., dimensions=2) or more")
     if method not in METHODS:
@@ -65,7 +81,7 @@ def rotate(fit: Any, method: str) -> Rotation:
     return Rotation(method, loadings, loadings * scale, turn.T @ turn, communality, turn)
 
 
-def start(irt: Any, params: dict[str, Any], answers: Any, weights: Float[Array, " N"]) -> dict[str, Any]:
+def start(irt: Declared, params: dict[str, Any], answers: Any, weights: Float[Array, " N"]) -> dict[str, Any]:
     """Params with slopes from the principal axes of the correlations of the answers, turned so that the first item
     loads on one ability, the second on two, and so on."""
     known = answers >= 0
@@ -74,7 +90,7 @@ def start(irt: Any, params: dict[str, Any], answers: Any, weights: Float[Array, 
     x = jnp.where(known, x - jnp.sum(w * x, axis=0) / jnp.sum(w, axis=0), 0.0)
     x = x / jnp.sqrt(jnp.sum(w * x**2, axis=0))
     values, vectors = jnp.linalg.eigh((x * weights[:, None]).T @ x)
-    d = irt.dimensions
+    d = irt.mask.shape[1]
     loadings = vectors[:, -d:] * jnp.sqrt(jnp.maximum(values[-d:] - 0.5, 0.1))
     turn, triangle = jnp.linalg.qr(loadings[:d].T)
     loadings = loadings @ turn * jnp.sign(jnp.diagonal(triangle))

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float
 
 from latentem.building import jit
 from latentem.models.irt.abilities import persons
+from latentem.models.irt.declared import Declared
 
 
-def of_items(irt: Any, params: Any, theta: Float[Array, "T D"]) -> Float[Array, "T G J D D"]:
+def of_items(irt: Declared, params: Any, theta: Float[Array, "T D"]) -> Float[Array, "T G J D D"]:
     """Expected information about ability in every item: sum_c P_c (d log P_c)(d log P_c)'."""
 
     def at(one: Float[Array, " D"]) -> Float[Array, "G J C"]:
@@ -35,9 +36,18 @@ def of_answered(items: Float[Array, "T G J D D"], rows: Any) -> Float[Array, "n 
     return by_group[0] if len(by_group) == 1 else by_group[persons.group_of(rows), jnp.arange(len(answered))]
 
 
-def item_information(fit: Any, theta: Any, group: Any) -> Float[np.ndarray, "T J *D"]:
-    """See `Verbs.item_information`."""
-    irt = fit.model.declaration
+def item_information(fit: Any, theta: Any, group: Any = None) -> np.ndarray:
+    """Fisher information about ability in every item.
+
+    Args:
+        fit: the fit.
+        theta: abilities (T,), or (T, D) for D abilities.
+        group: label, where groups have item params of their own; the reference by default.
+
+    Returns:
+        (T, J), or matrices (T, J, D, D).
+    """
+    irt: Declared = fit.model.declaration
     points, g = _points(irt, theta), _group(irt, group)
     with jax.enable_x64(True):
         found = np.asarray(_of_items(irt, _params(fit), jnp.asarray(points)))
@@ -45,9 +55,14 @@ def item_information(fit: Any, theta: Any, group: Any) -> Float[np.ndarray, "T J
     return found[..., 0, 0] if irt.ability.dimensions == 1 else found
 
 
-def expected_scores(fit: Any, theta: Any, group: Any) -> Float[np.ndarray, "T J"]:
-    """See `Verbs.expected_score`; of every item, in the categories of the data."""
-    irt = fit.model.declaration
+def test_information(fit: Any, theta: Any, group: Any = None) -> np.ndarray:
+    """Fisher information about ability in all items together, (T,) or (T, D, D); see `item_information`."""
+    return item_information(fit, theta, group).sum(axis=1)
+
+
+def expected_score(fit: Any, theta: Any, group: Any = None) -> np.ndarray:
+    """Expected sum score at abilities theta: (T,), in the categories of the data; see `item_information`."""
+    irt: Declared = fit.model.declaration
     points, g = _points(irt, theta), _group(irt, group)
     with jax.enable_x64(True):
         table = np.exp(np.asarray(_table(irt, _params(fit), jnp.asarray(points))))
@@ -55,12 +70,18 @@ def expected_scores(fit: Any, theta: Any, group: Any) -> Float[np.ndarray, "T J"
     values = np.zeros(table.shape[1:])
     for j, categories in enumerate(irt.seen.categories):
         values[j, : len(categories)] = categories
-    return np.einsum("tjc,jc->tj", table, values)
+    return np.einsum("tjc,jc->tj", table, values).sum(axis=1)
 
 
 def reliability(fit: Any) -> dict[str, Any]:
-    """See `Verbs.reliability`."""
-    irt = fit.model.declaration
+    """Reliability of the scores.
+
+    Returns:
+        {"marginal": the mean of variance / (variance + 1 / information) over the ability of the reference
+        population, or of each group (left out for several abilities and latent regression), "empirical": the
+        variance of EAP scores / (that variance + their mean squared standard error)}.
+    """
+    irt: Declared = fit.model.declaration
     eap = fit.scores("eap")
     theta, errors = (a.reshape(len(a), -1) for a in (eap["theta"], eap["se"]))
     weights = fit.data.weights / np.sum(fit.data.weights)
@@ -78,7 +99,7 @@ def reliability(fit: Any) -> dict[str, Any]:
 
 
 @partial(jit, static_argnums=0)
-def _marginal(irt: Any, params: Any) -> Float[Array, " G"]:
+def _marginal(irt: Declared, params: Any) -> Float[Array, " G"]:
     """E[variance / (variance + 1 / information)] over the ability of every group."""
     nodes = jnp.asarray(irt.grid.values, jnp.result_type(float))
     info = jnp.sum(of_items(irt, params, nodes)[..., 0, 0], axis=2)
@@ -90,12 +111,12 @@ def _marginal(irt: Any, params: Any) -> Float[Array, " G"]:
 
 
 @partial(jit, static_argnums=0)
-def _of_items(irt: Any, params: Any, theta: Any) -> Float[Array, "T G J D D"]:
+def _of_items(irt: Declared, params: Any, theta: Any) -> Float[Array, "T G J D D"]:
     return of_items(irt, params, theta)
 
 
 @partial(jit, static_argnums=0)
-def _table(irt: Any, params: Any, theta: Any) -> Float[Array, "T G J C"]:
+def _table(irt: Declared, params: Any, theta: Any) -> Float[Array, "T G J C"]:
     return irt.table(params, theta)
 
 
@@ -103,7 +124,7 @@ def _params(fit: Any) -> Any:
     return jax.tree.map(jnp.asarray, fit.params)
 
 
-def _points(irt: Any, theta: Any) -> Float[np.ndarray, "T D"]:
+def _points(irt: Declared, theta: Any) -> Float[np.ndarray, "T D"]:
     """Abilities as (T, D).
 
     Raises:
@@ -118,7 +139,7 @@ def _points(irt: Any, theta: Any) -> Float[np.ndarray, "T D"]:
     return points
 
 
-def _group(irt: Any, group: Any) -> int:
+def _group(irt: Declared, group: Any) -> int:
     """Number of a group.
 
     Raises:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from latentem.building import jit, newton_ascent
 from latentem.models.irt.asked.parameters import item_parameters
+from latentem.models.irt.declared import Declared
 from latentem.models.irt.items import densities
 
 Params = dict[str, Any]
@@ -39,8 +40,23 @@ class Link:
     anchors: tuple[str, ...]
 
 
-def link(fit: Any, other: Any, method: str, anchors: Sequence[str] | None) -> Link:
-    """See `Verbs.link`."""
+def link(fit: Any, other: Any, method: str = "mean-sigma", anchors: Sequence[str] | None = None) -> Link:
+    """The linear change of scale that brings the items of this fit onto the scale of another.
+
+    Args:
+        fit: the fit.
+        other: fit of an item response model to other persons, with items in common.
+        method: "mean-sigma" (of the difficulties), "haebara" (curves of all categories of all items) or
+            "stocking-lord" (curve of the expected sum score), over the population of the other fit.
+        anchors: names of the common items to use; all by default.
+
+    Returns:
+        `Link(slope, intercept, params, anchors)`: ability there = slope * ability here + intercept, and the item
+        params on that scale.
+
+    Raises:
+        ValueError: fewer than two common items, several abilities, item params by group, a custom item model.
+    """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}")
     here, there = (_declared(a) for a in (fit, other))
@@ -143,7 +159,7 @@ def _curves(
 # --- params on another scale: slope . ability is a smaller slope times ability' and a constant that moves elsewhere
 
 
-def transformed(irt: Any, params: Params, slope: float, intercept: float) -> Params:
+def transformed(irt: Declared, params: Params, slope: float, intercept: float) -> Params:
     """Item params with the same curves at slope * ability + intercept as the given ones have at ability."""
     new: Params = {}
     for block in irt.blocks:

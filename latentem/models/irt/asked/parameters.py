@@ -12,18 +12,30 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.building import jit
+from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.blocks import Block
 
 Params = dict[str, Any]
 
 
 def item_parameters(fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
-    """A row for every item, or for every group and item where groups have item params of their own.
+    """A row for every item: its params and what follows from them (difficulties), with standard errors.
+
+    Args:
+        fit: the fit.
+        errors: whether to compute standard errors.
 
     Returns:
-        {"item", "model", "group"?, name, name_se ...}, arrays of one length; what an item does not have is NaN.
+        {"item": names, "model": item models, name: (J,), name + "_se": (J,) ...}; NaN where an item has no such
+        param, or it is fixed. Where groups have item params of their own, a row for each group and item.
+
+    >>> from latentem import datasets
+    >>> data = datasets.lsat7()
+    >>> fit = lem.fit(lem.IRT("2pl"), data.matrix("item_1", "item_2", "item_3"), weights=data.frequency)
+    >>> list(fit.item_parameters(errors=False))
+    ['item', 'model', 'slope', 'intercept', 'difficulty']
     """
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     groups = irt.ability.groups if any(block.own for block in irt.blocks) else 1
     with jax.enable_x64(True):
         if errors:
@@ -95,7 +107,7 @@ def _of_block(block: Block, params: Params) -> Params:
 
 
 @partial(jit, static_argnums=0)
-def _values(irt: Any, params: Params) -> Float[Array, " M"]:
+def _values(irt: Declared, params: Params) -> Float[Array, " M"]:
     parts = []
     for block in irt.blocks:
         found = _of_block(block, params[block.name])
@@ -105,7 +117,7 @@ def _values(irt: Any, params: Params) -> Float[Array, " M"]:
 
 @partial(jit, static_argnums=0)
 def _values_and_slopes(
-    irt: Any, params: Params, u: Float[Array, " P"]
+    irt: Declared, params: Params, u: Float[Array, " P"]
 ) -> tuple[Float[Array, " M"], Float[Array, "M P"]]:
     space = lem.ParameterSpace.of(irt.constraints())
     return _values(irt, params), jax.jacfwd(lambda v: _values(irt, space.constrain(v)))(u)

@@ -19,6 +19,7 @@ from latentem.building import chunked_map, jit, newton_ascent
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.asked.information import of_answered, of_items
 from latentem.models.irt.asked.sum_scores import eap_of_sums
+from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.bifactor import Bifactor
 
 METHODS = ("eap", "map", "ml", "wle", "eapsum", "plausible")
@@ -30,11 +31,37 @@ STEPS = 16
 TAILS = 5.0
 
 
-def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.ndarray]:
-    """See `Verbs.scores`."""
+def scores(fit: Any, method: str = "eap", x: Any = None, key: Any = None, draws: int = 5) -> dict[str, np.ndarray]:
+    """Abilities of persons with standard errors.
+
+    Args:
+        fit: the fit.
+        method: "eap" (posterior mean and standard deviation), "map" (posterior mode), "ml" (maximum likelihood),
+            "wle" (the likelihood times the root of the information: Warm's estimate where log-odds are linear in
+            ability), "eapsum" (posterior mean given the sum over the items that the person answered), "plausible"
+            (draws from the posterior).
+        x: other persons, as the data of the fit; those of the fit by default. Items somebody did not answer count
+            for nothing.
+        key: of random draws, for "plausible".
+        draws: plausible values of each person.
+
+    Returns:
+        {"theta": (N,), "se": (N,)}, with an axis over abilities where there are several; {"theta": (N, draws)} for
+        plausible values. Without any wrong answer, or any right one, the maximum of the likelihood is at +-inf and
+        has no standard error (NaN).
+
+    Raises:
+        ValueError: an unknown method, no key for random draws, answers the fit does not know.
+
+    >>> from latentem import datasets
+    >>> data = datasets.lsat7()
+    >>> fit = lem.fit(lem.IRT("2pl"), data.matrix("item_1", "item_2", "item_3"), weights=data.frequency)
+    >>> fit.scores("ml", np.array([[1, 1, 1], [0, 0, 0]]))["theta"]
+    array([ inf, -inf])
+    """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: expected one of {', '.join(map(repr, METHODS))}")
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     if irt.histogram and method == "map":
         raise ValueError("method='map': this ability is a histogram and has no density; use method='eap'")
     if method == "plausible" and key is None:
@@ -65,23 +92,23 @@ def scores(fit: Any, method: str, x: Any, key: Any, draws: int) -> dict[str, np.
 
 
 @partial(jit, static_argnums=0)
-def _eap(irt: Any, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D D"]]:
+def _eap(irt: Declared, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D D"]]:
     n = rows["answers"].shape[0]
     return chunked_map(lambda part: _moments(irt, _posterior(irt, params, part)), rows, n, persons.chunk(irt))
 
 
 @partial(jit, static_argnums=0)
-def _bifactor_eap(irt: Any, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
+def _bifactor_eap(irt: Declared, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
     whole, n = Bifactor(irt), rows["answers"].shape[0]
     return chunked_map(lambda part: whole.abilities(params, part), rows, n, whole.chunk())
 
 
-def _posterior(irt: Any, params: Any, rows: Any) -> Float[Array, "n K"]:
+def _posterior(irt: Declared, params: Any, rows: Any) -> Float[Array, "n K"]:
     joint = persons.at_nodes(irt, params, rows) + irt.log_weights(params, rows)
     return jax.nn.softmax(joint, axis=1)
 
 
-def _moments(irt: Any, posterior: Float[Array, "n K"]) -> tuple[Float[Array, "n D"], Float[Array, "n D D"]]:
+def _moments(irt: Declared, posterior: Float[Array, "n K"]) -> tuple[Float[Array, "n D"], Float[Array, "n D D"]]:
     nodes = jnp.asarray(irt.grid.values, posterior.dtype)
     mean = posterior @ nodes
     away = nodes[None] - mean[:, None]
@@ -92,7 +119,7 @@ def _moments(irt: Any, posterior: Float[Array, "n K"]) -> tuple[Float[Array, "n 
 
 
 @partial(jit, static_argnums=(0, 1))
-def _mode(irt: Any, method: str, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
+def _mode(irt: Declared, method: str, params: Any, rows: Any) -> tuple[Float[Array, "N D"], Float[Array, "N D"]]:
     """(estimates, standard errors): Newton for every person, from the best node of the grid."""
     nodes = jnp.asarray(irt.grid.values, jnp.result_type(float))
 
@@ -113,7 +140,7 @@ def _mode(irt: Any, method: str, params: Any, rows: Any) -> tuple[Float[Array, "
 
 
 def _climb(
-    irt: Any, method: str, params: Any, row: Any, start: Any, mean: Any, precision: Any
+    irt: Declared, method: str, params: Any, row: Any, start: Any, mean: Any, precision: Any
 ) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
     def value(theta: Float[Array, " D"]) -> Float[Array, ""]:
         found = persons.log_prob(irt, params, row, theta)
@@ -152,7 +179,7 @@ def _log_normal(theta: Any, mean: Any, precision: Any) -> Float[Array, ""]:
 
 
 @partial(jit, static_argnums=(0, 1))
-def _plausible(irt: Any, draws: int, params: Any, rows: Any, key: Array) -> Float[Array, "N draws D"]:
+def _plausible(irt: Declared, draws: int, params: Any, rows: Any, key: Array) -> Float[Array, "N draws D"]:
     """Draws from the posterior of every person: nodes of a histogram; otherwise ends of Metropolis walks with proposals
     from a heavy-tailed version of the posterior, wherever the walk is."""
     n = rows["answers"].shape[0]
@@ -175,7 +202,7 @@ def _plausible(irt: Any, draws: int, params: Any, rows: Any, key: Array) -> Floa
 
 
 def _walks(
-    irt: Any, draws: int, params: Any, key: Array, row: Any, centre: Any, factor: Any, mean: Any, precision: Any
+    irt: Declared, draws: int, params: Any, key: Array, row: Any, centre: Any, factor: Any, mean: Any, precision: Any
 ) -> Float[Array, "draws D"]:
     d = len(centre)
 

@@ -12,11 +12,24 @@ from jaxtyping import Array, Float, Int
 
 from latentem.building import jit
 from latentem.models.irt.abilities import persons
+from latentem.models.irt.declared import Declared
 
 
 def simulate(fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:
-    """See `Verbs.simulate`."""
-    irt = fit.model.declaration
+    """Answers of `n` new persons, as columns like those of the data.
+
+    Groups and covariates are those of persons drawn from the data, with replacement; abilities and answers follow
+    the fit. Nothing is missing.
+
+    Args:
+        fit: the fit.
+        key: PRNG key.
+        n: how many persons.
+
+    Returns:
+        {item: categories (n,)}, and the columns of groups and covariates.
+    """
+    irt: Declared = fit.model.declaration
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n={n!r}: expected a positive whole number of persons")
     who, what = jax.random.split(key)
@@ -41,7 +54,7 @@ def simulate(fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:
 
 
 @partial(jit, static_argnums=0)
-def _answers(irt: Any, params: Any, rows: Any, key: Array) -> Array:
+def _answers(irt: Declared, params: Any, rows: Any, key: Array) -> Array:
     """Codes (n, J)."""
     n = rows["answers"].shape[0]
     of_ability, of_answers = jax.random.split(key)
@@ -57,7 +70,7 @@ def _answers(irt: Any, params: Any, rows: Any, key: Array) -> Array:
     )
 
 
-def one_person(irt: Any, params: Any, key: Array) -> dict[str, Any]:
+def one_person(irt: Declared, params: Any, key: Array) -> dict[str, Any]:
     """Group and answers of one person; every group is as probable.
 
     Raises:
@@ -81,7 +94,7 @@ def one_person(irt: Any, params: Any, key: Array) -> dict[str, Any]:
     return row
 
 
-def _answer(irt: Any, params: Any, theta: Float[Array, " D"], group: Any, key: Array) -> Int[Array, " J"]:
+def _answer(irt: Declared, params: Any, theta: Float[Array, " D"], group: Any, key: Array) -> Int[Array, " J"]:
     """Codes drawn at one ability."""
     answers = jnp.zeros(len(irt.seen.names), jnp.int8)
     for block, own in zip(irt.blocks, jax.random.split(key, len(irt.blocks)), strict=True):

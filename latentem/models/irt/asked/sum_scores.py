@@ -12,10 +12,11 @@ from jaxtyping import Array, Float, Int
 
 from latentem.building import jit
 from latentem.models.irt.abilities import persons
-from latentem.models.irt.asked.lord_wingersky import sum_scores
+from latentem.models.irt.asked.lord_wingersky import sum_scores as of_sums
+from latentem.models.irt.declared import Declared
 
 
-def eap_of_sums(irt: Any, params: Any, rows: Any) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, "N D"]]:
+def eap_of_sums(irt: Declared, params: Any, rows: Any) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, "N D"]]:
     """(means, variances) of ability given the group, the covariates and the sum over the items a person answered.
 
     Args:
@@ -39,7 +40,7 @@ def eap_of_sums(irt: Any, params: Any, rows: Any) -> tuple[Float[np.ndarray, "N 
 
 
 @partial(jit, static_argnums=0)
-def of_sets(irt: Any, params: Any, sets: Float[Array, "m J"]) -> Float[Array, "m G K S"]:
+def of_sets(irt: Declared, params: Any, sets: Float[Array, "m J"]) -> Float[Array, "m G K S"]:
     """Probability of every sum over each set of items at every node."""
     table = jnp.exp(irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float))))
     nothing = jnp.zeros(table.shape[-1], table.dtype).at[0].set(1.0)
@@ -47,13 +48,13 @@ def of_sets(irt: Any, params: Any, sets: Float[Array, "m J"]) -> Float[Array, "m
 
     def of_set(present: Float[Array, " J"]) -> Float[Array, "G K S"]:
         held = jnp.where(present[:, None], table, nothing)
-        return jax.vmap(lambda t: sum_scores(t, best), in_axes=1)(held)
+        return jax.vmap(lambda t: of_sums(t, best), in_axes=1)(held)
 
     return jax.lax.map(of_set, sets)
 
 
 @partial(jit, static_argnums=0)
-def _moments(irt: Any, params: Any, rows: Any, likelihood: Any) -> tuple[Float[Array, "n D"], Float[Array, "n D"]]:
+def _moments(irt: Declared, params: Any, rows: Any, likelihood: Any) -> tuple[Float[Array, "n D"], Float[Array, "n D"]]:
     nodes = jnp.asarray(irt.grid.values, likelihood.dtype)
     weights = likelihood * jax.nn.softmax(irt.log_weights(params, rows), axis=1)
     posterior = weights / jnp.sum(weights, axis=1, keepdims=True)
@@ -61,14 +62,21 @@ def _moments(irt: Any, params: Any, rows: Any, likelihood: Any) -> tuple[Float[A
     return mean, jnp.einsum("nk,nkd->nd", posterior, (nodes[None] - mean[:, None]) ** 2)
 
 
-def highest(irt: Any) -> int:
+def highest(irt: Declared) -> int:
     """The largest sum of codes."""
     return sum(len(categories) - 1 for categories in irt.seen.categories)
 
 
-def table_of_sums(fit: Any) -> dict[str, np.ndarray]:
-    """See `Verbs.sum_scores`."""
-    irt = fit.model.declaration
+def sum_scores(fit: Any) -> dict[str, np.ndarray]:
+    """Every sum score: ability given it, and how often it was observed and is expected.
+
+    Returns:
+        {"sum_score": (S,), "theta", "se", "observed", "expected"}; counts are of persons who answered every item.
+
+    Raises:
+        ValueError: for several groups or latent regression, where ability depends on more than the sum.
+    """
+    irt: Declared = fit.model.declaration
     if irt.covariates or len(irt.seen.groups) > 1:
         raise ValueError("sum_scores: persons differ in group or covariates; use scores('eapsum')")
     rows, weights = fit.data.observations, fit.data.weights

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 import latentem as lem
+from latentem.models.irt.declared import Declared
 
 #: Standard errors by which a param may change before more nodes are called for.
 COARSE = 0.05
@@ -59,7 +60,12 @@ class GridCheck:
 
 
 def check_grid(fit: Any) -> GridCheck:
-    """See `Verbs.check_grid`."""
+    """Whether the grid of abilities is fine enough: fits once more, from the params found, on a grid twice as fine
+    and reports the change of log-likelihood and params.
+
+    Raises:
+        ValueError: for a histogram, whose params are the weights of the nodes.
+    """
     finer, nodes = _doubled(fit)
     found = lem.fit(finer, fit.data.observations, weights=fit.data.weights, initial=fit.params, dtype=fit.dtype)
     change = jax.tree.map(lambda new, old: np.asarray(new - old), found.params, fit.params)
@@ -67,7 +73,13 @@ def check_grid(fit: Any) -> GridCheck:
 
 
 def grid_check(fit: Any) -> GridCheck:
-    """See `Verbs.grid_check`."""
+    """Whether the grid of abilities is fine enough, without refitting: the change of the log-likelihood at the
+    params found when there are twice as many nodes, and that of the params by one Newton step there. It is
+    `fit.grid_check`, computed when it is first asked for, and a line of `fit.summary()`.
+
+    Raises:
+        ValueError: for a histogram, or a fit that is no maximum.
+    """
     finer, nodes = _doubled(fit)
     found = fit.sensitivity(finer)
     return _check(fit, nodes, found.log_likelihood, found.params, None)
@@ -75,7 +87,7 @@ def grid_check(fit: Any) -> GridCheck:
 
 def _doubled(fit: Any) -> tuple[Any, tuple[int, int]]:
     """(the declaration with twice as many nodes, nodes before and after)."""
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     if irt.histogram:
         raise ValueError("check_grid: the nodes are params of a histogram; fit it with other nodes and compare")
     before = irt.latent.size

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from latentem.building import chunked_map, jit
 from latentem.models.irt.abilities import persons
+from latentem.models.irt.declared import Declared
 
 #: Smallest variance of an answer that a residual is divided by; the value of mirt, whose outfit hangs on it.
 SMALLEST_VARIANCE = 1e-5**0.5
@@ -42,7 +43,7 @@ class Deviations(NamedTuple):
 
 def deviations(fit: Any, x: Any = None) -> Deviations:
     """Deviations of the answers of persons, those of the fit by default, at their posterior mean abilities."""
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     theta = fit.scores("eap", x)["theta"]
     rows = dict(fit._read(x).observations)
     with jax.enable_x64(True):
@@ -51,7 +52,7 @@ def deviations(fit: Any, x: Any = None) -> Deviations:
 
 
 @partial(jit, static_argnums=0)
-def _deviations(irt: Any, params: Any, rows: Any) -> Deviations:
+def _deviations(irt: Declared, params: Any, rows: Any) -> Deviations:
     def of_chunk(part: Any) -> Deviations:
         table = irt.table(params, part["theta"])
         one = table[:, 0] if table.shape[1] == 1 else table[jnp.arange(len(table)), persons.group_of(part)]

@@ -15,6 +15,7 @@ import numpy as np
 import latentem as lem
 from latentem.building import chi_squared_tail
 from latentem.models.irt.declare import responses as door
+from latentem.models.irt.declared import Declared
 
 Params = dict[str, Any]
 
@@ -22,8 +23,27 @@ Params = dict[str, Any]
 TOLERANCE = 1e-12
 
 
-def dif(fit: Any, group: Any, alpha: float, purify: bool) -> dict[str, np.ndarray]:
-    """See `Verbs.dif`."""
+def dif(fit: Any, group: Any = None, alpha: float = 0.05, purify: bool = True) -> dict[str, np.ndarray]:
+    """Differential item functioning: for every item, the likelihood-ratio test that its params are the same in all
+    groups, while abilities of the groups differ in mean and variance.
+
+    The first tests take all other items as anchors; with `purify`, the item that differs most leaves the anchors
+    and all are tested again, until none of the anchors differs.
+
+    Args:
+        fit: the fit, with groups or without.
+        group: label of the group of every person (N,); the groups of the fit by default.
+        alpha: level at which an item leaves the anchors.
+        purify: whether to repeat the tests.
+
+    Returns:
+        {"item", "chi2", "df", "p", "anchor"}, (J,) each; p is of each item by itself, not adjusted for their
+        number; df 0 and p NaN for items whose params are fixed.
+
+    Raises:
+        ValueError: no groups, labels that are not one per person, latent regression, a histogram, item models that
+            share params between items.
+    """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha!r}: expected a level between 0 and 1, such as 0.05")
     study = Study.of(fit, group)
@@ -88,7 +108,7 @@ class Study:
         weights: (N,).
     """
 
-    irt: Any
+    irt: Declared
     rows: dict[str, np.ndarray]
     weights: np.ndarray
 
@@ -187,7 +207,7 @@ class Study:
         same = irt.ability.groups == groups and irt.invariance == "scalar"
         return Known(tuple(items), params.get("ability") if same else None)
 
-    def _initial(self, irt: Any, order: list[int], start: Known) -> Params:
+    def _initial(self, irt: Declared, order: list[int], start: Known) -> Params:
         params: Params = {}
         for block in irt.blocks:
             mine = [start.items[order[place]] for place in block.items]

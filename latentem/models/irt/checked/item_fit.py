@@ -14,6 +14,7 @@ from latentem.building import jit
 from latentem.models.irt.asked.lord_wingersky import rest_scores
 from latentem.models.irt.asked.sum_scores import highest
 from latentem.models.irt.checked.deviations import deviations, mean_squares
+from latentem.models.irt.declared import Declared
 
 #: Cells of a smaller expectation are collapsed.
 SMALLEST = 1.0
@@ -21,16 +22,35 @@ Table = Float[np.ndarray, "S C"]
 
 
 def item_fit(fit: Any) -> dict[str, np.ndarray]:
-    """See `Verbs.item_fit`."""
+    """Fit of items: S-X2, infit, outfit and the standardised log-likelihood.
+
+    S-X2 (Orlando and Thissen 2000; Kang and Chen 2008) compares the answers at every sum score with their
+    expectation, over the persons who answered every item; cells of an expectation below 1 are collapsed. Infit,
+    outfit and Zh are over all who answered the item, at their posterior mean abilities.
+
+    Returns:
+        {"item", "S_X2", "df_S_X2", "RMSEA_S_X2", "p_S_X2", "infit", "z_infit", "outfit", "z_outfit", "Zh"}, a row
+        for every item; S-X2 is NaN where no degrees of freedom are left, or nobody answered every item.
+
+    Raises:
+        ValueError: several groups or covariates, whose sum scores do not add up.
+
+    >>> from latentem import datasets
+    >>> data = datasets.lsat7()
+    >>> items = [f"item_{j}" for j in range(1, 6)]
+    >>> fit = lem.fit(lem.IRT("2pl"), data.matrix(*items), weights=data.frequency)
+    >>> fit.item_fit()["S_X2"].round(4)
+    array([ 4.7505, 14.4535,  1.2727,  5.2365,  0.9409])
+    """
     names = np.array(fit.model.declaration.seen.names)
     return {"item": names, **s_x2(fit), **mean_squares(deviations(fit), np.asarray(fit.data.weights))}
 
 
 def s_x2(fit: Any) -> dict[str, np.ndarray]:
-    """{"S_X2", "df_S_X2", "RMSEA_S_X2", "p_S_X2"} of every item: see `Verbs.item_fit`."""
+    """{"S_X2", "df_S_X2", "RMSEA_S_X2", "p_S_X2"} of every item: see `item_fit`."""
     from scipy.special import chdtrc  # only here: importing it takes a third as long as importing jax
 
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     sizes = [len(values) for values in irt.seen.categories]
     tables = _tables(fit)
     spent = _parameters(irt)
@@ -56,7 +76,7 @@ def s_x2(fit: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _parameters(irt: Any) -> list[int]:
+def _parameters(irt: Declared) -> list[int]:
     """Free params that bear on each item: its own, those it shares, and those of ability."""
     spent = [0] * len(irt.seen.names)
     for block in irt.blocks:
@@ -71,7 +91,7 @@ def _parameters(irt: Any) -> list[int]:
 def _tables(fit: Any) -> tuple[Float[np.ndarray, "J S C"], Float[np.ndarray, "J S C"], float] | None:
     """(observed, expected number of answers by sum score, persons), over those who answered every item; the lowest and
     the highest sum tell nothing of an item. None where nobody did."""
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     answers, weights = np.asarray(fit.data.observations["answers"]), np.asarray(fit.data.weights)
     if irt.ability.groups > 1 or irt.covariates:
         raise ValueError("item_fit: sum scores of several groups or of persons with covariates do not add up; fit one")
@@ -91,7 +111,7 @@ def _tables(fit: Any) -> tuple[Float[np.ndarray, "J S C"], Float[np.ndarray, "J 
 
 
 @partial(jit, static_argnums=0)
-def _chances(irt: Any, params: Any) -> Float[Any, "J S C"]:
+def _chances(irt: Declared, params: Any) -> Float[Any, "J S C"]:
     """Probability of every category of every item given the sum score."""
     table = jnp.exp(irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float))))[:, 0]
     one = {"answers": jnp.zeros((1, 1), jnp.int8)}

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.building import jit
+from latentem.models.irt.declared import Declared
 
 #: Singular values of a derivative below this, relative to the largest, are zero.
 RANK = 1e-9
@@ -38,9 +39,33 @@ class Margins(NamedTuple):
     moments: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def model_fit(fit: Any, kind: str | None) -> dict[str, float]:
-    """See `Verbs.model_fit`."""
-    irt = fit.model.declaration
+def model_fit(fit: Any, kind: str | None = None) -> dict[str, float]:
+    """Fit of the model from one- and two-way margins, and from all patterns where none is missing.
+
+    M2 of Maydeu-Olivares and Joe (2005); with more than two categories in the form of Cai and Hansen (2013), from
+    means and mean products of the answers (codes 0, 1, ...); C2 of Cai and Monro (2014) keeps the proportion of
+    every category beside the mean products. Missing answers count as missing completely at random: every margin is
+    that of the persons who have it, and the covariance of two margins shrinks with their overlap.
+
+    Args:
+        fit: the fit.
+        kind: "M2" or "C2"; M2 where it has degrees of freedom left, else C2, when left out.
+
+    Returns:
+        {"M2" or "C2", "df", "p", "RMSEA", "RMSEA_5", "RMSEA_95" (90% interval), "SRMSR" (of each group, where there
+        are several), "TLI", "CFI" (against independent items); "G2", "df_G2", "p_G2" where no answer is missing}.
+
+    Raises:
+        ValueError: no degrees of freedom are left, or two items have no persons in common.
+
+    >>> from latentem import datasets
+    >>> data = datasets.lsat7()
+    >>> items = [f"item_{j}" for j in range(1, 6)]
+    >>> fit = lem.fit(lem.IRT("2pl"), data.matrix(*items), weights=data.frequency)
+    >>> round(fit.model_fit()["M2"], 4)
+    11.9384
+    """
+    irt: Declared = fit.model.declaration
     if kind not in (None, "M2", "C2"):
         raise ValueError(f"kind={kind!r}: expected 'M2' or 'C2'")
     if kind is None:
@@ -54,7 +79,7 @@ def model_fit(fit: Any, kind: str | None) -> dict[str, float]:
     return {**found, **_full_table(fit, irt)}
 
 
-def _limited(fit: Any, irt: Any, kind: str) -> dict[str, float] | None:
+def _limited(fit: Any, irt: Declared, kind: str) -> dict[str, float] | None:
     from scipy.special import chdtrc  # only here: importing it takes a third as long as importing jax
 
     by_category = kind == "C2"
@@ -98,14 +123,14 @@ def _pairs(items: int) -> tuple[np.ndarray, np.ndarray]:
     return np.tril_indices(items, -1)
 
 
-def _sizes(irt: Any) -> np.ndarray:
+def _sizes(irt: Declared) -> np.ndarray:
     return np.array([len(values) for values in irt.seen.categories])
 
 
 # --- what is observed
 
 
-def _margins(irt: Any, answers: np.ndarray, weights: np.ndarray, by_category: bool) -> Margins:
+def _margins(irt: Declared, answers: np.ndarray, weights: np.ndarray, by_category: bool) -> Margins:
     sizes = _sizes(irt)
     i, j = _pairs(len(sizes))
     there = answers >= 0
@@ -133,7 +158,7 @@ def _margins(irt: Any, answers: np.ndarray, weights: np.ndarray, by_category: bo
 # --- what the model expects
 
 
-def _nodes(irt: Any, u: Any, rows: Any, weights: Any) -> tuple[Float[Array, "G K J C"], Float[Array, "G K"]]:
+def _nodes(irt: Declared, u: Any, rows: Any, weights: Any) -> tuple[Float[Array, "G K J C"], Float[Array, "G K"]]:
     """(probabilities of the categories at every node, weights of the nodes) of every group."""
     params = lem.ParameterSpace.of(irt.constraints()).constrain(u)
     table = jnp.exp(irt.table(params, jnp.asarray(irt.grid.values, u.dtype)))
@@ -153,7 +178,7 @@ def _cells(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.arange(len(sizes)), sizes - 1), np.concatenate([np.arange(1, c) for c in sizes])
 
 
-def _given(irt: Any, by_category: bool, table: Any) -> Any:
+def _given(irt: Declared, by_category: bool, table: Any) -> Any:
     """Margins given ability (..., M), from the probabilities of the categories (..., J, C)."""
     sizes = _sizes(irt)
     i, j = _pairs(len(sizes))
@@ -163,7 +188,7 @@ def _given(irt: Any, by_category: bool, table: Any) -> Any:
 
 
 @partial(jit, static_argnums=0)
-def _nodes_and_slopes(irt: Any, u: Any, rows: Any, weights: Any) -> tuple[Any, Any]:
+def _nodes_and_slopes(irt: Declared, u: Any, rows: Any, weights: Any) -> tuple[Any, Any]:
     """(what `_nodes` gives, its derivatives in u: arrays with a last axis of P)."""
 
     def both(v: Float[Array, " P"]) -> tuple[Any, Any]:
@@ -175,7 +200,7 @@ def _nodes_and_slopes(irt: Any, u: Any, rows: Any, weights: Any) -> tuple[Any, A
 
 
 def _expected(
-    irt: Any,
+    irt: Declared,
     by_category: bool,
     table: Float[np.ndarray, "G K J C"],
     of_nodes: Float[np.ndarray, "G K"],
@@ -199,7 +224,7 @@ def _expected(
 
 
 def _spread(
-    irt: Any, by_category: bool, table: Float[np.ndarray, "K J C"], of_nodes: Float[np.ndarray, " K"]
+    irt: Declared, by_category: bool, table: Float[np.ndarray, "K J C"], of_nodes: Float[np.ndarray, " K"]
 ) -> Float[np.ndarray, "M M"]:
     """Covariance matrix of the margins of one person: given ability they are linear in the deviations of single items,
     but for products of two."""
@@ -265,7 +290,7 @@ def _quadratic(
     return float(rotated @ np.linalg.solve(free.T @ covariance @ free, rotated)), free.shape[1]
 
 
-def _independence(irt: Any, every: list[Margins], by_category: bool) -> tuple[float, int]:
+def _independence(irt: Declared, every: list[Margins], by_category: bool) -> tuple[float, int]:
     """The same of the model in which items are independent, at its maximum: the observed proportions."""
     sizes = _sizes(irt)
     i, j = _pairs(len(sizes))
@@ -303,7 +328,7 @@ def _correlation_residuals(margins: Margins, mean: np.ndarray, second: np.ndarra
     return correlations(*margins.moments) - correlations(mean, second, product)
 
 
-def _full_table(fit: Any, irt: Any) -> dict[str, float]:
+def _full_table(fit: Any, irt: Declared) -> dict[str, float]:
     """G2 against the observed proportions of all patterns, where no answer is missing and there are no covariates."""
     from scipy.special import chdtrc
 

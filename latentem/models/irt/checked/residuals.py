@@ -13,12 +13,28 @@ from jaxtyping import Array, Float
 from latentem.building import chunked_map, jit
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.checked.deviations import deviations
+from latentem.models.irt.declared import Declared
 
 KINDS = ("Q3", "LD")
 
 
-def residuals(fit: Any, kind: str) -> Float[np.ndarray, "J J"]:
-    """See `Verbs.residuals`."""
+def residuals(fit: Any, kind: str = "Q3") -> np.ndarray:
+    """What the abilities leave unexplained of pairs of items, over the persons who answered both.
+
+    Args:
+        fit: the fit.
+        kind: "Q3" (correlations of the residuals at posterior mean abilities) or "LD" (below the diagonal the
+            chi-square of every two-way table against its expectation, above it Cramer's V, negative where the
+            items are associated less than expected; NaN on the diagonal).
+
+    Returns:
+        (J, J).
+
+    Raises:
+        ValueError: another kind.
+
+    Source: Yen (1984); Chen and Thissen (1997).
+    """
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}: expected one of {', '.join(map(repr, KINDS))}")
     return _q3(fit) if kind == "Q3" else _local_dependence(fit)
@@ -37,7 +53,7 @@ def _q3(fit: Any) -> Float[np.ndarray, "J J"]:
 
 
 def _local_dependence(fit: Any) -> Float[np.ndarray, "J J"]:
-    irt = fit.model.declaration
+    irt: Declared = fit.model.declaration
     answers, weights = fit.data.observations["answers"], fit.data.weights
     with jax.enable_x64(True):
         params = jax.tree.map(jnp.asarray, fit.params)
@@ -86,12 +102,12 @@ def _gamma(table: np.ndarray) -> float:
 
 
 @partial(jit, static_argnums=0)
-def _table(irt: Any, params: Any) -> Float[Array, "K G J C"]:
+def _table(irt: Declared, params: Any) -> Float[Array, "K G J C"]:
     return irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float)))
 
 
 @partial(jit, static_argnums=0)
-def _priors(irt: Any, params: Any, rows: Any) -> Float[Array, "m K"]:
+def _priors(irt: Declared, params: Any, rows: Any) -> Float[Array, "m K"]:
     """Weights of the nodes before any answer: of every group, or of every person where there are covariates."""
     if not irt.covariates:
         groups = irt.ability.groups

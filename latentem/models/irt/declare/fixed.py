@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from latentem.building import jit
+from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.blocks import Block
 
 Params = dict[str, Any]
@@ -42,7 +43,7 @@ def short(value: Any) -> str:
     return f"{' '.join(repr(value).split()):.60}"
 
 
-def known_params(irt: Any, block: Block, names: Sequence[str], by_item: Sequence[str]) -> dict[str, np.ndarray]:
+def known_params(irt: Declared, block: Block, names: Sequence[str], by_item: Sequence[str]) -> dict[str, np.ndarray]:
     """The values that `fixed` gives the items of a block, one population of persons.
 
     Args:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from latentem.models.irt.declared import Declared
+
 
 def refuse_too_few_items(model: Any, rows: Any) -> None:
     """Raise where a model has more free params than the answers have proportions to determine them: their patterns less
@@ -19,7 +21,7 @@ def refuse_too_few_items(model: Any, rows: Any) -> None:
     Raises:
         ValueError: such as for a 2PL of fewer than three items, or a Rasch model of one.
     """
-    irt = model.declaration
+    irt: Declared = model.declaration
     most = irt.ability.groups * (prod(len(categories) for categories in irt.seen.categories) - 1)
     if model.space.size > most and irt.covariates:
         most *= len(np.unique(rows["covariates"], axis=0))

@@ -10,6 +10,7 @@ import numpy as np
 
 import latentem as lem
 from latentem.models.irt.declare.fixed import known_params, short
+from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.blocks import Block
 from latentem.models.irt.items import ItemModel
 from latentem.models.irt.items.known import KNOWN, Known
@@ -35,7 +36,7 @@ def equal_sets(name: str, value: Any) -> tuple[tuple[str, ...], ...]:
     return found
 
 
-def mask(irt: Any) -> np.ndarray:
+def mask(irt: Declared) -> np.ndarray:
     """(J, D) booleans: the abilities of each item.
 
     Raises:
@@ -89,7 +90,7 @@ class _Kind:
     free: bool = False
 
 
-def blocks(irt: Any) -> tuple[Block, ...]:
+def blocks(irt: Declared) -> tuple[Block, ...]:
     """Items of one model, one number of categories, one loading pattern, known or not, side by side.
 
     Raises:
@@ -141,7 +142,7 @@ def _label(kind: _Kind, every: Sequence[_Kind]) -> str:
     return f"{label} ({', '.join(parts)})" if parts else label
 
 
-def _block(irt: Any, kind: _Kind, label: str, items: list[int]) -> Block:
+def _block(irt: Declared, kind: _Kind, label: str, items: list[int]) -> Block:
     names = irt.seen.names
     first, dimensions = names[items[0]], sum(kind.pattern)
     row = Known(lambda c, d: kind.model) if isinstance(kind.model, ItemModel) else KNOWN[kind.model]
@@ -194,7 +195,7 @@ def _block(irt: Any, kind: _Kind, label: str, items: list[int]) -> Block:
     )
 
 
-def _places(irt: Any, block: Block, equal: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _places(irt: Declared, block: Block, equal: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(param, number of its value for every item of the block) where items have values in common."""
     names = [irt.seen.names[j] for j in block.items]
     found = []
@@ -219,7 +220,7 @@ def _places(irt: Any, block: Block, equal: Mapping[str, Any]) -> tuple[tuple[str
     return tuple(found)
 
 
-def _elsewhere(irt: Any, name: str) -> bool:
+def _elsewhere(irt: Declared, name: str) -> bool:
     """Whether another of several item models has this param."""
     models = [m if isinstance(m, ItemModel) else KNOWN[m].make(3, 1) for m in irt.models]
     return any(name in dict(m.params) for m in models)

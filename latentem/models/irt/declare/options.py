@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from latentem.models.irt.declare.fixed import refuse_what_is_no_number
+from latentem.models.irt.declared import Options
 from latentem.models.irt.items import ItemModel
 from latentem.models.irt.items.known import KNOWN
 
@@ -19,7 +19,7 @@ CHOICES = {
 }
 
 
-def check(irt: Any) -> None:
+def check(irt: Options) -> None:
     """Raise in one line for options that are none, or contradict one another.
 
     Raises:
@@ -29,7 +29,7 @@ def check(irt: Any) -> None:
     _together(irt)
 
 
-def _each(irt: Any) -> None:
+def _each(irt: Options) -> None:
     for name, known in CHOICES.items():
         if getattr(irt, name) not in known:
             told = ", ".join(repr(value) for value in known if value is not None)
@@ -51,7 +51,7 @@ def _each(irt: Any) -> None:
         raise ValueError("loadings are no table of numbers: expected (items, abilities) of True and False") from None
 
 
-def _together(irt: Any) -> None:
+def _together(irt: Options) -> None:
     if irt.dimensions is not None and (irt.loadings is not None or irt.dimensions < 1):
         raise ValueError(
             f"dimensions={irt.dimensions!r}: expected a number of abilities, without loadings (exploratory)"

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from latentem.models.irt.declared import Declared
 
-def remarks(irt: Any, params: Mapping[str, Any], rows: Any) -> list[str]:
+
+def remarks(irt: Declared, params: Mapping[str, Any], rows: Any) -> list[str]:
     """What a reader of the fit should know: persons without answers, items whose key may be reversed."""
     told, names = [], irt.seen.names
     empty = int(np.sum(np.asarray(rows["answers"]).max(axis=1) < 0))
@@ -31,12 +33,13 @@ _RUN_OFF = (
 )
 
 
-def _run_off(irt: Any, block: Any, slope: np.ndarray) -> list[int]:
+def _run_off(irt: Declared, block: Any, slope: np.ndarray) -> list[int]:
     """Items whose logit changes by more than 8 from node to node: steeper curves have the same likelihood."""
     if irt.quadrature != "grid" or slope.ndim == 0 or len(slope) != len(block.items):
         return []
-    values = irt.latent.nodes()[0]
-    nodes = np.unique(values.reshape(len(values), -1)[:, 0])
+    found = irt.latent.nodes()
+    assert found is not None  # those of a grid are the same for all persons
+    nodes = np.unique(found[0].reshape(len(found[0]), -1)[:, 0])
     apart = nodes[1] - nodes[0]
     steepest = np.abs(slope).reshape(len(slope), -1).max(axis=1)
     return [j for j, value in zip(block.items, steepest, strict=True) if value * apart > 8]

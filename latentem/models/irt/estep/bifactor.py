@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.building import chunk_rows
+from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.blocks import Block, Counts
 from latentem.models.irt.estep.statistics import NEWTON
 
@@ -36,12 +37,14 @@ class Bifactor:
         irt: the declaration.
     """
 
-    irt: Any
+    irt: Declared
 
     @cached_property
     def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
         """(values (K,), log weights (K,)) of a standard normal ability."""
-        values, log_weights = self.irt.latent.nodes()
+        nodes = self.irt.latent.nodes()
+        assert nodes is not None  # those of a grid or of hermite are the same for all persons
+        values, log_weights = nodes
         return values, log_weights - 0.5 * values**2 - 0.5 * np.log(2 * np.pi)
 
     @cached_property

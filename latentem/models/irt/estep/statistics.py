@@ -12,9 +12,8 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.models.irt.abilities import rotation
-from latentem.models.irt.abilities.ability import Ability, Grid
 from latentem.models.irt.abilities.seen import Seen
-from latentem.models.irt.estep.blocks import Block, Counts, Expected, Moments
+from latentem.models.irt.estep.blocks import Counts, Expected, Moments
 
 Params = dict[str, Any]
 
@@ -22,21 +21,19 @@ Params = dict[str, Any]
 NEWTON = lem.Newton(steps=2)
 
 
-class Statistics:
+if TYPE_CHECKING:
+    from latentem.models.irt.declared import Declared as _Declared
+else:
+    _Declared = object
+
+
+class Statistics(_Declared):
     """Densities of a declared item response model, person by person and as matrix products over all."""
 
     if TYPE_CHECKING:
-        dimensions: int | None
 
         @property
         def _seen(self) -> Seen: ...
-        @property
-        def blocks(self) -> tuple[Block, ...]: ...
-        @property
-        def ability(self) -> Ability: ...
-        @property
-        def grid(self) -> Grid: ...
-        def constraints(self) -> Params: ...
 
     # --- tables for verbs
 

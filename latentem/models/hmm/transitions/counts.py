@@ -1,17 +1,13 @@
-"""Transition matrices: from counts to probabilities, entries that are fixed or tied, where a fit begins."""
+"""Transition matrices: from counts to probabilities, and where a fit begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-
-import latentem as lem
-from latentem.constraints import tied
 
 #: What starts give to staying in a state.
 STICKINESS = 0.8
@@ -35,47 +31,6 @@ def with_prior(counts: Float[Array, "*K n"], old: Float[Array, "*K n"], prior: A
         return counts
     concentration = jnp.broadcast_to(jnp.asarray(prior.concentration, counts.dtype), counts.shape)
     return jnp.maximum(counts + jnp.where(old > 0, concentration - 1.0, 0.0), 0.0)
-
-
-def stationary(transition: Float[Array, "K K"]) -> Float[Array, " K"]:
-    """Stationary distribution of a transition matrix: delta (I - A + U) = 1, U all ones (Zucchini et al. 2016, 1.3)."""
-    k = transition.shape[0]
-    return jnp.linalg.solve((jnp.eye(k, dtype=transition.dtype) - transition + 1.0).T, jnp.ones(k, transition.dtype))
-
-
-def restricted(states: int, fixed: Mapping[str, Any], groups: Any, allowed: Any, covariates: tuple[str, ...]) -> Any:
-    """The constraint of transitions that are fixed or tied.
-
-    Args:
-        states: K.
-        fixed: may hold "transition", NaN for entries that are free.
-        groups: lists of entries that are equal.
-        allowed: the constraint of the zeros, or None.
-        covariates: names of what transitions depend on.
-
-    Raises:
-        ValueError: what is fixed, tied and impossible does not go together.
-    """
-    if covariates:
-        if len(groups):
-            raise ValueError("tied=... with covariates: expected transitions without covariates")
-        return lem.fixed(fixed["transition"])
-    shape = (states, states)
-    matrix = np.asarray(fixed.get("transition", np.full(shape, np.nan)), dtype=np.float64)
-    if matrix.shape != shape:
-        raise ValueError(f"fixed transition has shape {matrix.shape}: expected {shape}, NaN where it is free")
-    if not np.isnan(matrix).any():
-        if len(groups):
-            raise ValueError("tied=... with a transition matrix that is fixed: expected NaN for free entries")
-        if not bool(lem.stochastic(states).contains(matrix)):
-            raise ValueError(f"fixed transition: expected {states} rows of {states} that add up to 1")
-        return lem.fixed(matrix)
-    if allowed is not None:
-        impossible = ~np.array(allowed.allowed)
-        if np.any(impossible & (np.nan_to_num(matrix) > 0)):
-            raise ValueError("fixed transition holds a probability where allowed is False: expected 0 or NaN")
-        matrix = np.where(impossible, 0.0, matrix)
-    return tied(matrix, groups)
 
 
 def sticky(key: Array, possible: np.ndarray, counts: Any, dtype: Any) -> Float[Array, "K K"]:

@@ -1,25 +1,14 @@
-"""Transitions of a hidden Markov model that depend on covariates: a multinomial logit for each state.
-
-log p(j | i, z) = b_ij . (1, z) - log sum_l exp(b_il . (1, z)), where b is zero for the reference of row i: the state
-itself, or the first state that can be reached where it cannot be kept (Zucchini, MacDonald and Langrock 2016, section
-10.4; the reference of hmmTMB and msm). depmixS4 takes state 1 in every row: its coefficients are differences of these.
-"""
+"""Columns that transitions depend on, and those that states emit."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Float
 
 import latentem as lem
-from latentem.constraints import Constraint, pattern
-
-#: Newton steps of one M-step: EM climbs as surely with few, and they cost a fraction of an E-step.
-STEPS = 3
 
 
 class Step(NamedTuple):
@@ -91,47 +80,3 @@ def moves(series: lem.Sequences, names: tuple[str, ...], at: str) -> Float[np.nd
         told = f"covariate {names[q]!r} is missing at step {t - (at == 'from')}"
         raise ValueError(f"{told}, where a transition depends on it: fill it in")
     return values
-
-
-def reference(allowed: Bool[np.ndarray, "K K"]) -> np.ndarray:
-    """The state of each row against which the others are measured."""
-    return np.where(np.diagonal(allowed), np.arange(len(allowed)), np.argmax(allowed, axis=1))
-
-
-def coefficients(allowed: Bool[np.ndarray, "K K"], covariates: int) -> Constraint:
-    """Coefficients (K, K, 1 + q), intercept first: zero for the reference of a row and for what is not allowed."""
-    free = allowed.copy()
-    free[np.arange(len(free)), reference(allowed)] = False
-    return pattern(np.repeat(free[..., None], 1 + covariates, axis=-1))
-
-
-def log_matrices(
-    b: Float[Array, "K K p"], z: Float[Array, "*n q"], allowed: Bool[np.ndarray, "K K"]
-) -> Float[Array, "*n K K"]:
-    """Log transition probabilities into steps with covariates z."""
-    score = b[..., 0] + jnp.einsum("ijq,...q->...ij", b[..., 1:], z)
-    return jax.nn.log_softmax(jnp.where(allowed, score, -jnp.inf), axis=-1)
-
-
-def without_slopes(matrix: Float[Array, "K K"], allowed: Bool[np.ndarray, "K K"], q: int) -> Float[Array, "K K p"]:
-    """Coefficients of transitions that are those of a matrix whatever the q covariates."""
-    k = len(allowed)
-    logs = jnp.where(allowed, jnp.log(jnp.where(allowed, matrix, 1.0)), 0.0)
-    odds = jnp.where(allowed, logs - logs[np.arange(k), reference(allowed)][:, None], 0.0)
-    return jnp.concatenate([odds[..., None], jnp.zeros((k, k, q), matrix.dtype)], axis=-1)
-
-
-def maximize(
-    counts: Float[Array, "n K K"], b: Float[Array, "K K p"], z: Float[Array, "n q"], allowed: np.ndarray, prior: Any
-) -> Float[Array, "K K p"]:
-    """M-step of the coefficients: Newton steps on the expected log-likelihood of the moves plus the log prior."""
-    space = coefficients(allowed, z.shape[1])
-    if space.size == 0:
-        return b
-
-    def value(u: Float[Array, " P"]) -> Float[Array, ""]:
-        b = space.constrain(u)
-        logs = jnp.where(allowed, log_matrices(b, z, allowed), 0.0)
-        return jnp.sum(jnp.where(counts > 0, counts * logs, 0.0)) + (0.0 if prior is None else prior.log_prob(b))
-
-    return space.constrain(lem.Newton(steps=STEPS)(value, space.unconstrain(b)))
