@@ -9,8 +9,17 @@ What flows out: a Figure. To add one: a file with a function of a fit that draws
 """
 
 from latentem.plot.density import mixture_density
+from latentem.plot.effects import profile, random_effects, residuals
 from latentem.plot.items import item_curves
 from latentem.plot.states import state_probabilities
 from latentem.plot.trace import log_likelihood_trace
 
-__all__ = ["item_curves", "log_likelihood_trace", "mixture_density", "state_probabilities"]
+__all__ = [
+    "item_curves",
+    "log_likelihood_trace",
+    "mixture_density",
+    "profile",
+    "random_effects",
+    "residuals",
+    "state_probabilities",
+]
