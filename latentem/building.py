@@ -8,6 +8,7 @@
 - `chi_squared_tail`: P(chi-squared >= x).
 - `WholeFit`: a Fit whose observations share one latent.
 - `tables`: the numbers of data frames of other libraries.
+- `as_key`: what a user passed as `key`, a seed or a key of `jax.random`, as a key.
 
 >>> from latentem import building
 >>> round(float(building.chi_squared_tail(3.841, 1)), 3)
@@ -19,12 +20,14 @@ from latentem.data import tables
 from latentem.inference.intervals import chi_squared_tail
 from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
 from latentem.numerics.compiled import jit, seldom
+from latentem.numerics.keys import as_key
 from latentem.numerics.newton import newton_ascent
 from latentem.results.whole import WholeFit
 
 __all__ = [
     "Climb",
     "WholeFit",
+    "as_key",
     "chi_squared_tail",
     "chunk_rows",
     "chunked_map",

@@ -11,7 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from contracts.registry import factor_posterior, one_factor, poisson, poisson_maximize, poisson_statistics, rasch
+from contracts.registry import (
+    CHAIN,
+    chain_first,
+    chain_step,
+    factor_posterior,
+    one_factor,
+    poisson,
+    poisson_maximize,
+    poisson_statistics,
+    rasch,
+)
 from jax.scipy.stats import norm
 
 import latentem as lem
@@ -78,18 +88,6 @@ def two_nodes(params: Any, x: Any, z: Any) -> Any:
     return jnp.sum(norm.logpdf(z)) + jnp.sum(jax.nn.log_sigmoid(agreement))
 
 
-def chain_step(params: Any, x: Any, z: Any, previous: Any) -> Any:
-    """A step of a chain of two states that emit counts."""
-    rate = params["rate"][z]
-    return jnp.log(params["moves"][previous, z]) + x * jnp.log(rate) - rate - jax.lax.lgamma(x + 1.0)
-
-
-def chain_first(params: Any, x: Any, z: Any) -> Any:
-    """Its first step."""
-    rate = params["rate"][z]
-    return jnp.log(params["first"][z]) + x * jnp.log(rate) - rate - jax.lax.lgamma(x + 1.0)
-
-
 def draw_chain(params: Any, key: Any, n: int) -> Any:
     """A sequence of n steps."""
     begin, rest = jax.random.split(key)
@@ -103,7 +101,6 @@ def draw_chain(params: Any, key: Any, n: int) -> Any:
     return jax.lax.scan(move, first, jax.random.split(rest, n))[1]
 
 
-CHAIN = {"first": lem.fixed([0.5, 0.5]), "moves": lem.simplex(2).batched(2), "rate": lem.positive(2)}
 CHAIN_START = {"first": [0.5, 0.5], "moves": [[0.7, 0.3], [0.4, 0.6]], "rate": [1.5, 6.0]}
 
 

@@ -112,7 +112,7 @@ def test_nulls_of_a_table_become_nan(table: Any) -> None:
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
 def test_text_column_is_named(make: Any) -> None:
-    refused(TypeError, "column 'who' of observations holds String", make({"x": [1.0], "who": ["me"]}))
+    refused(TypeError, "column 'who' of observations holds text", make({"x": [1.0], "who": ["me"]}))
 
 
 def test_lazy_table_is_refused() -> None:
@@ -155,10 +155,10 @@ def test_bad_values(observations: Any, pattern: str) -> None:
     [
         (["a", "b"], "observations holds text"),
         (np.array([b"a"]), "text"),
-        ({"x": [1.0, None]}, r"observations\['x'\] holds objects"),
+        ({"x": [1.0, {}]}, r"observations\['x'\] holds objects"),
         ([1j], "complex"),
         (np.array(["2020-01-01"], "datetime64[D]"), "dates"),
-        (np.zeros(2, [("a", float)]), "entries of type"),
+        (np.zeros(2, [("a", "M8[D]")]), "column 'a' of observations holds dates"),
         (object(), "objects"),
     ],
 )

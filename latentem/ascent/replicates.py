@@ -39,22 +39,22 @@ class Refits(NamedTuple):
     converged: Bool[Array, " B"]
 
 
-def refit(form: Form, params: Any, prepared: Prepared, varies: str) -> Refits:
+def refit(form: Form, params: Any, prepared: Prepared, varies: str, own_starts: bool = False) -> Refits:
     """Fit the model to each of B data sets, from the same or from its own start.
 
     Args:
         form: how the model is computed; its M-step is the automatic one.
-        params: the start, or starts with a leading axis B.
+        params: the start of all, or starts with a leading axis B.
         prepared: data whose `rows` (`varies="rows"`) or `weights` (`varies="weights"`) have a leading axis B.
         varies: which.
+        own_starts: whether each data set has a start of its own.
     """
     setup = Setup(form, resolve("auto", form), SQUAREM())
-    one = jax.tree.leaves(params)[0].ndim == len(form.model.space.constraints[0].shape)
-    return _refit(setup, varies, one, params, prepared)
+    return _refit(setup, varies, own_starts, params, prepared)
 
 
 @partial(jit, static_argnums=(0, 1, 2))
-def _refit(setup: Setup, varies: str, same_start: bool, params: Any, prepared: Prepared) -> Refits:
+def _refit(setup: Setup, varies: str, own_starts: bool, params: Any, prepared: Prepared) -> Refits:
     form = setup.form
     stop = Stopping(jnp.asarray(GAIN), jnp.asarray(0.0), jnp.asarray(ITERATIONS))
     over_weights: Any = 0 if varies == "weights" else None
@@ -67,4 +67,4 @@ def _refit(setup: Setup, varies: str, same_start: bool, params: Any, prepared: P
         value = log_likelihood + form.model.log_prior(reached)
         return Refits(reached, value, log_likelihood, state.outcome == CONVERGED)
 
-    return jax.vmap(fit_one, in_axes=(None if same_start else 0, axes))(params, prepared)
+    return jax.vmap(fit_one, in_axes=(0 if own_starts else None, axes))(params, prepared)

@@ -15,6 +15,7 @@ from latentem.forms import Form, Prepared
 from latentem.forms.choose import Problem
 from latentem.model import Model
 from latentem.numerics.compiled import seldom
+from latentem.numerics.keys import as_key
 
 #: Random candidates per start; the one with the highest objective on a thinned sample of rows begins the fit.
 CANDIDATES = 24
@@ -47,10 +48,9 @@ def starts_for(problem: Problem, given: Any, key: Any, starts: int, dtype: str) 
             return first
     if key is None and space.size > 0 and not (starts == 1 and _without_chance(form)):
         raise ValueError(
-            f"{model.name} starts at random: pass key=jax.random.key(0), or initial= with one start and starts=1"
+            f"{model.name} starts at random: pass key=0, or any other seed, or initial= with one start and starts=1"
         )
-    if key is not None and not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        key = jax.random.wrap_key_data(jnp.asarray(np.asarray(key), dtype=jnp.uint32))
+    key = None if key is None else as_key(key)
     if model.initial is not None or model.start is not None:
         observations, weights, known = problem.distinct, problem.distinct_weights, ()
         if isinstance(observations, Sequences):

@@ -18,6 +18,7 @@ from latentem.forms import Form, Prepared
 from latentem.forms.choose import choose_form
 from latentem.model import Model
 from latentem.numerics.compiled import jit
+from latentem.numerics.keys import as_key
 from latentem.results.fit import Fit
 
 
@@ -57,7 +58,7 @@ def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
 
     Args:
         fit: a converged Fit of a model with a sampler.
-        key: typed PRNG key.
+        key: a seed, such as 0, or a key of `jax.random.key`.
         replicates: R.
 
     Raises:
@@ -70,6 +71,7 @@ def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
     """
     if replicates < 2:
         raise ValueError(f"replicates={replicates}: expected at least 2")
+    key = as_key(key, "bootstrap")
     with jax.enable_x64(True):
         form, prepared = simulated(fit, fit.model, key, replicates)
         params = jax.tree.map(jnp.asarray, fit.params)

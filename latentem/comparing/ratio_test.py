@@ -15,6 +15,7 @@ from latentem.ascent.replicates import refit
 from latentem.comparing.bootstrap import simulated
 from latentem.forms import Form, Prepared
 from latentem.numerics.compiled import jit
+from latentem.numerics.keys import as_key
 from latentem.results.fit import Fit
 
 
@@ -101,7 +102,7 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
         raise ValueError("method='bootstrap' simulates: pass key=jax.random.key(0)")
     if large.model is None or large.model.initial is None:
         raise ValueError(f"method='bootstrap': {large.name} draws no starts: give lem.Model(..., initial=...)")
-    draw_key, start_key = jax.random.split(key)
+    draw_key, start_key = jax.random.split(as_key(key, "the test"))
     with jax.enable_x64(True):
         form, prepared = simulated(small, small.model, draw_key, replicates)
         null = refit(form, jax.tree.map(jnp.asarray, small.params), prepared, "rows")
@@ -109,7 +110,7 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
         best = refit(form, jax.tree.map(jnp.asarray, large.params), prepared, "rows").log_likelihood
         for k in jax.random.split(start_key, starts):
             own = _starts(form, jax.random.split(k, replicates), prepared)
-            again = refit(form, own, prepared, "rows").log_likelihood
+            again = refit(form, own, prepared, "rows", own_starts=True).log_likelihood
             best = jnp.fmax(best, again)
         ratios = np.asarray(2 * (best - null.log_likelihood))
     ratios = np.maximum(ratios[np.isfinite(ratios)], 0.0)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from latentem.data.tables import columns_of, is_table
+from latentem.data.tables import Labels, column, columns_of, is_structured, is_table
 from latentem.data.trees import Path, label, labelled_leaves, map_in_order
 
 BLOCK_BYTES = 1 << 22  # what one step of a scan over the data may allocate
@@ -33,6 +33,13 @@ class Data:
     def n(self) -> int:
         """Number of rows N."""
         return len(self.weights)
+
+    def take(self, index: np.ndarray, weights: Any = None) -> "Data":
+        """The observations at these places, with their weights or with these."""
+        own = np.asarray(self.weights)[index] if weights is None else np.asarray(weights, dtype=np.float64)
+        if self.sizes is not None:
+            return Data(self.observations.take(index), own, self.sizes[index])
+        return Data(jax.tree.map(lambda a: np.asarray(a)[index], self.observations), own)
 
     @cached_property
     def total(self) -> float:
@@ -88,9 +95,8 @@ def arrays(observations: Any) -> PyTree:
 
     def convert(path: Path, leaf: Any) -> PyTree:
         name = label(path)
-        if is_table(leaf):
-            columns = columns_of(leaf, name)
-            return {column: _array(f"{name}[{column!r}]", values) for column, values in columns.items()}
+        if is_table(leaf) or is_structured(leaf):
+            return {key: _array(f"{name}[{key!r}]", values) for key, values in columns_of(leaf, name).items()}
         return _array(name, leaf)
 
     return map_in_order(convert, observations)
@@ -164,23 +170,10 @@ def cast(observations: PyTree, dtype: Any) -> PyTree:
 
 def _array(name: str, leaf: Any) -> Any:
     """One array of numbers with at least one axis."""
-    if isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.extended):
-        raise TypeError(f"{name} is an array of random keys: expected numbers")
-    try:
-        if isinstance(leaf, np.ma.MaskedArray):
-            # NumPy would drop the mask silently.
-            array = np.ma.filled(leaf.astype(np.float64), np.nan)
-        else:
-            array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-    except ValueError as error:
-        if "inhomogeneous" not in str(error):
-            raise
-        raise ValueError(f"{name} is a list whose rows differ in length: expected rows of one shape") from None
-    real = jax.numpy.issubdtype(array.dtype, np.floating) or array.dtype.kind in "biu"
-    if not real:
-        kind = {"U": "text", "S": "text", "T": "text", "O": "objects", "c": "complex numbers", "M": "dates"}
-        told = f"{name} holds {kind.get(array.dtype.kind, f'entries of type {array.dtype}')}"
-        raise TypeError(f"{told}: expected real numbers; write categories as 0, 1, ... and missing entries as nan")
+    array = column(name, leaf)
+    if isinstance(array, Labels):
+        told = f"{name} holds {array.kind}: expected real numbers"
+        raise TypeError(f"{told}; write categories as 0, 1, ... and missing entries as nan")
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar: expected an array with one row per observation")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from latentem.data import door
 from latentem.data.door import Data
-from latentem.data.tables import columns_of, is_table
+from latentem.data.layout import is_tabular, names_of
+from latentem.data.tables import Labels, column, named_columns
 from latentem.data.trees import labelled_leaves
 
 
@@ -26,6 +27,9 @@ class Sequences:
         labels: (T,) known latent states, -1 where the state is not known; None where none is.
         observed: (T,) whether anything is known of a step; None where that holds for all.
         single: the user gave one sequence as a plain array, so answers come back as plain arrays.
+        names: of the columns that a plain array of steps came from.
+        levels: (name, labels in order) of each column of labels, whose steps are their codes.
+        sequence: the column that said which sequence a row belongs to.
     """
 
     steps: Any
@@ -33,6 +37,9 @@ class Sequences:
     labels: Int[np.ndarray, " T"] | None = None
     observed: Bool[np.ndarray, " T"] | None = None
     single: bool = False
+    names: tuple[Any, ...] = ()
+    levels: tuple[tuple[Any, tuple[Any, ...]], ...] = ()
+    sequence: Any = None
 
     @property
     def n(self) -> int:
@@ -63,6 +70,15 @@ class Sequences:
             return ()
         return self.labels, self.begins
 
+    def columns(self) -> Any:
+        """Steps as columns by name where they have names, labels as labels; else as they are."""
+        levels = dict(self.levels)
+        if isinstance(self.steps, dict):
+            return {name: _labels(a, levels.get(name)) for name, a in self.steps.items()}
+        if len(self.names) == 1:
+            return {self.names[0]: _labels(self.steps, levels.get(self.names[0]))}
+        return _labels(self.steps, levels.get(None))
+
     def read(self, weights: Any) -> Data:
         """The checked data: one observation is one sequence."""
         whole = self.without_gaps()
@@ -70,8 +86,12 @@ class Sequences:
         own = door.read(self.lengths, weights).weights
         return Data(replace(whole, steps=checked.observations), own, self.lengths)
 
-    def without_gaps(self) -> Sequences:
-        """The same with each step that is missing as a whole replaced by one that is not, and marked in `observed`."""
+    def without_gaps(self, new: bool = False) -> Sequences:
+        """The same with each step that is missing as a whole replaced by one that is not, and marked in `observed`.
+
+        Raises:
+            ValueError: nothing is known of a sequence, unless the data are `new`.
+        """
         if self.observed is not None:
             return self
         leaves = [np.asarray(a) for a in jax.tree.leaves(self.steps)]
@@ -82,19 +102,30 @@ class Sequences:
             missing &= np.isnan(a).reshape(len(a), -1).all(axis=1)
         if not missing.any():
             return self
-        if missing.all():
+        if missing.all() and not new:
             raise ValueError("every step of every sequence is missing: expected at least one observation")
         told = ~missing if self.labels is None else ~missing | (self.labels >= 0)
         silent = np.flatnonzero(~np.logical_or.reduceat(told, self.starts))
-        if len(silent):
+        if len(silent) and not new:
             raise ValueError(f"every step of sequence {silent[0]} is missing: leave it out")
         stand_in = int(np.argmin(missing))
 
         def filled(a: Any) -> np.ndarray:
             a = np.asarray(a)
-            return np.where(missing.reshape((-1,) + (1,) * (a.ndim - 1)), a[stand_in], a)
+            return np.where(missing.reshape((-1,) + (1,) * (a.ndim - 1)), 1.0 if missing.all() else a[stand_in], a)
 
         return replace(self, steps=jax.tree.map(filled, self.steps), observed=~missing)
+
+    def take(self, index: np.ndarray) -> Sequences:
+        """The sequences at these places, in this order."""
+        begins, lengths = self.starts.tolist(), self.lengths.tolist()
+        places = np.concatenate([np.arange(begins[i], begins[i] + lengths[i]) for i in index])
+        return Sequences(
+            jax.tree.map(lambda a: np.asarray(a)[places], self.steps),
+            self.lengths[index],
+            None if self.labels is None else self.labels[places],
+            None if self.observed is None else self.observed[places],
+        )
 
     def of_steps(self, weights: Float[np.ndarray, " N"]) -> tuple[Any, Float[np.ndarray, " T"]]:
         """(steps, the weight of the sequence that each step belongs to)."""
@@ -108,9 +139,13 @@ class Sequences:
 
 jax.tree_util.register_pytree_node(
     Sequences,
-    lambda s: ((s.steps,), (s.lengths, s.labels, s.observed, s.single)),
+    lambda s: ((s.steps,), (s.lengths, s.labels, s.observed, s.single, s.names, s.levels, s.sequence)),
     lambda aux, children: Sequences(children[0], *aux),
 )
+
+
+def _labels(array: Any, levels: tuple[Any, ...] | None) -> Any:
+    return array if levels is None else Labels(np.asarray(array, np.float64), levels)
 
 
 def sequences(
@@ -125,7 +160,8 @@ def sequences(
         sequence: which sequence each row belongs to: the name of a column of a table or dict, or an array; the rows of
             a sequence follow one another.
         columns: of a table or dict: the names to keep, in this order.
-        labels: known states: an array over all rows, or a list of arrays; -1 (or NaN) where the state is not known.
+        labels: known states: an array over all rows, a list of arrays, or the name of a column; -1 (or NaN) where the
+            state is not known.
 
     Raises:
         ValueError: lengths that do not add up, an empty sequence, rows of one sequence apart, labels or columns of
@@ -141,32 +177,66 @@ def sequences(
     if lengths is not None and sequence is not None:
         raise ValueError("lengths and sequence both say where sequences end: pass one of them")
     if isinstance(observations, list | tuple) and lengths is None and sequence is None and _nested(observations):
-        parts = [door.arrays(part if not isinstance(part, list) else np.asarray(part)) for part in observations]
-        sizes = [_rows(part, f" of sequence {i}") for i, part in enumerate(parts)]
-        for i, size in enumerate(sizes):
-            if size == 0:
-                raise ValueError(f"sequence {i} is empty: expected at least one step; leave it out")
-        shapes = {tuple(a.shape[1:] for a in jax.tree.leaves(part)) for part in parts}
-        if len(shapes) > 1:
-            raise ValueError(f"sequences differ in what a step is ({sorted(map(str, shapes))}): expected one shape")
-        steps = jax.tree.map(lambda *a: np.concatenate([np.asarray(b) for b in a]), *parts)
-        return _labelled(Sequences(steps, np.array(sizes)), labels)
-    steps = _columns(observations, sequence if isinstance(sequence, str) else None, columns)
+        return _labelled(_of_list(observations, columns), labels)
+    by_name = isinstance(sequence, str)
+    if by_name or columns is not None or isinstance(labels, str):
+        _refuse_unknown(observations, [sequence] if by_name else [], columns, labels)
+    known = [labels] if isinstance(labels, str) else []
+    steps, levels, names = _columns(observations, [sequence, *known] if by_name else known, columns)
     rows = _rows(steps)
     if rows == 0:
         raise ValueError("observations are empty: expected at least one step")
-    if isinstance(sequence, str):
-        named = columns_of(observations, "observations") if is_table(observations) else dict(observations)
-        if sequence not in named:
-            raise ValueError(f"no column is called {sequence!r}: choose from {', '.join(map(str, named))}")
-        sequence = named[sequence]
+    name = sequence if by_name else None
+    if by_name:
+        sequence = _entries(named_columns(observations, only=[name])[name])
+    if known:
+        labels = np.asarray(named_columns(observations, only=known)[labels])
     if sequence is not None:
-        sizes, single = _runs(np.asarray(sequence), rows), False
+        sizes, single = _runs(_entries(column("sequence", sequence)), rows), False
     elif lengths is not None:
         sizes, single = _checked(np.asarray(lengths), rows), False
     else:
         sizes, single = np.array([rows]), True
-    return _labelled(Sequences(steps, sizes, single=single), labels)
+    return _labelled(Sequences(steps, sizes, single=single, names=names, levels=levels, sequence=name), labels)
+
+
+def _of_list(observations: Any, columns: Any) -> Sequences:
+    """Sequences from a list of arrays, dicts or tables, one for each."""
+    found = [_columns(part, [], columns) for part in observations]
+    parts = [steps for steps, _, _ in found]
+    sizes = [_rows(part, f" of sequence {i}") for i, part in enumerate(parts)]
+    for i, size in enumerate(sizes):
+        if size == 0:
+            raise ValueError(f"sequence {i} is empty: expected at least one step; leave it out")
+    shapes = {tuple(a.shape[1:] for a in jax.tree.leaves(part)) for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"sequences differ in what a step is ({sorted(map(str, shapes))}): expected one shape")
+    merged = {name: () for _, levels, _ in found for name, _ in levels}
+    for name in merged:
+        merged[name] = tuple(dict.fromkeys(level for _, levels, _ in found for level in dict(levels)[name]))
+    for i, (steps, levels, _) in enumerate(found):
+        for name, own in levels:
+            place = np.array([*(merged[name].index(level) for level in own), np.nan])
+            codes = np.asarray(steps if name is None or not isinstance(steps, dict) else steps[name])
+            coded = place[np.where(np.isnan(codes), len(own), codes).astype(int)]
+            parts[i] = {**parts[i], name: coded} if isinstance(steps, dict) else coded
+    steps = jax.tree.map(lambda *a: np.concatenate([np.asarray(b) for b in a]), *parts)
+    return Sequences(steps, np.array(sizes), names=found[0][2], levels=tuple(merged.items()))
+
+
+def _refuse_unknown(observations: Any, beside: list[Any], columns: Any, labels: Any) -> None:
+    """Raise where a column that is asked for is not there."""
+    wanted = [*beside, *([] if columns is None else columns), *([labels] if isinstance(labels, str) else [])]
+    if not is_tabular(observations):
+        raise ValueError(f"no column is called {wanted[0]!r}: expected observations as a table or dict of columns")
+    there = names_of(observations)
+    for name in wanted:
+        if name not in there:
+            raise ValueError(f"no column is called {name!r}: choose from {', '.join(map(str, there))}")
+
+
+def _entries(found: Any) -> np.ndarray:
+    return found.values if isinstance(found, Labels) else np.asarray(found)
 
 
 def _nested(observations: Any) -> bool:
@@ -183,23 +253,29 @@ def _rows(steps: Any, where: str = "") -> int:
     return next(iter(sizes.values()))
 
 
-def _columns(observations: Any, drop: str | None, columns: Sequence[str] | None) -> Any:
-    table = columns_of(observations, "observations") if is_table(observations) else observations
-    if isinstance(table, list | tuple):
+def _columns(observations: Any, drop: list[Any], columns: Sequence[str] | None) -> tuple[Any, Any, tuple[Any, ...]]:
+    """(steps, labels of columns by name, names of the columns of a plain array)."""
+    if isinstance(observations, list | tuple) and drop == [] and columns is None:
         try:
-            table = np.asarray(table)
+            np.asarray(observations)
         except ValueError:
             told = "numbers and sequences, or sequences and lengths="
             raise TypeError(f"observations mix {told}: expected a list of sequences, or steps end to end") from None
-    if not isinstance(table, dict):
-        return door.arrays(table)
-    names = [n for n in table if n != drop] if columns is None else list(columns)
-    for name in names:
-        if name not in table:
-            raise ValueError(f"no column is called {name!r}: choose from {', '.join(map(str, table))}")
-    kept = door.arrays({name: table[name] for name in names})
-    leaves = labelled_leaves(kept)
-    return leaves[0][1] if columns is not None and len(leaves) == 1 else kept
+    if not is_tabular(observations):
+        found = column("observations", observations)
+        if isinstance(found, Labels):
+            return found.codes, ((None, found.levels),), ()
+        return door.arrays(found), (), ()
+    names: list[Any] = [n for n in names_of(observations) if n not in drop] if columns is None else list(columns)
+    if isinstance(observations, Mapping) and any(isinstance(observations[n], Mapping | tuple) for n in names):
+        return door.arrays({name: observations[name] for name in names}), (), ()
+    found = named_columns(observations, only=names)
+    table = {name: found[name] for name in names}
+    levels = tuple((name, a.levels) for name, a in table.items() if isinstance(a, Labels))
+    kept = door.arrays({name: a.codes if isinstance(a, Labels) else a for name, a in table.items()})
+    if columns is not None and len(names) == 1:
+        return kept[names[0]], levels, tuple(names)
+    return kept, levels, ()
 
 
 def _checked(lengths: np.ndarray, rows: int) -> np.ndarray:

@@ -38,19 +38,20 @@ class Autoregressive(GaussianRegression):
         object.__setattr__(self, "covariates", tuple(f"lag{i + 1}" for i in range(order)))
         object.__setattr__(self, "intercept", True)
 
-    def of_sequences(self, series: Sequences) -> Sequences:
-        """Each step with those before it as columns; a step that lacks one of them is NaN."""
+    def of_sequences(self, series: Sequences, new: bool = False) -> Sequences:
+        """Each step with those before it as columns; a step that lacks one of them is NaN. `new` data may be shorter
+        than the order."""
         leaves = jax.tree.leaves(series.steps)
         if len(leaves) != 1:
             raise ValueError(f"Autoregressive: steps of {len(leaves)} columns: expected one number a step")
         y = checks.column("Autoregressive", leaves[0]).astype(np.float64)
         short = np.flatnonzero(series.lengths <= self.order)
-        if len(short):
+        if len(short) and not new:
             told = f"sequence {short[0]} has {series.lengths[short[0]]} steps"
             raise ValueError(f"Autoregressive({self.order}): {told}: expected more than {self.order}; leave it out")
         age = np.arange(len(y)) - np.repeat(series.starts, series.lengths)
         columns = {"y": y}
         for i, name in enumerate(self.covariates, start=1):
-            columns[name] = np.where(age >= i, np.concatenate([np.full(i, np.nan), y[:-i]]), np.nan)
+            columns[name] = np.where(age >= i, np.concatenate([np.full(i, np.nan), y])[: len(y)], np.nan)
         gone = np.isnan(np.stack(list(columns.values()))).any(axis=0)
         return replace(series, steps={name: np.where(gone, np.nan, a) for name, a in columns.items()}, observed=None)

@@ -48,6 +48,25 @@ class Family(ABC):
         Raises ValueError, one line, for observations outside the support.
         """
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns it names, whose dict an observation is; None where it takes one array."""
+        return None
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        """What labels a column (None: the array) may hold: these, any (), or none at all (None)."""
+        return None
+
+    def read(self, x: Any) -> tuple[Family, Any]:
+        """(the family, the observations) of new data, of a family that has been declared: one row is enough. A row of
+        which nothing is observed counts for nothing: its density is 1.
+
+        Raises ValueError, one line, for observations outside the support, of another width or in part missing.
+        """
+        from latentem.families.incomplete import read
+
+        return read(self, x)
+
     @abstractmethod
     def constraints(self) -> Params:
         """{name: Constraint} of one component, or nested dicts of them."""

@@ -37,6 +37,9 @@ class Bernoulli(Family):
     'a number between 0 and 1'
     """
 
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        return ()
+
     def declare(self, x: Any) -> tuple[Bernoulli, np.ndarray]:
         x = checks.finite("Bernoulli", checks.column("Bernoulli", x))
         checks.refuse("Bernoulli", x, (x != 0) & (x != 1), "0 or 1", "use Categorical for more values")

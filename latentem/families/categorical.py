@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,13 +43,34 @@ class Categorical(Family):
     Dirichlet prior.
 
     Args:
-        categories: C; None until the family has seen data, then one more than the largest observation.
+        categories: C, or the C labels in their order, among them those that the data may lack; None until the family
+            has seen data, then one more than the largest observation.
+        levels: the labels, where there are any.
 
     >>> Categorical(3).constraints()["probabilities"].shape
     (3,)
+    >>> Categorical(["low", "middle", "high"]).categories
+    3
     """
 
-    categories: int | None = None
+    categories: Any = None
+    levels: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        categories = self.categories
+        if isinstance(categories, str) or not isinstance(categories, int | np.integer | Iterable | None):
+            raise ValueError(f"Categorical: categories={categories!r}: expected a number or a list of labels")
+        if isinstance(categories, Iterable):
+            levels = tuple(categories)
+            if len(set(levels)) < max(1, len(levels)) or not levels:
+                raise ValueError(f"Categorical: categories={categories!r}: expected different labels, at least one")
+            object.__setattr__(self, "levels", levels)
+            object.__setattr__(self, "categories", len(levels))
+        elif categories is not None and categories < 1:
+            raise ValueError(f"Categorical: categories={categories!r}: expected at least 1")
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        return self.levels
 
     @property
     def _size(self) -> int:

@@ -55,6 +55,11 @@ class Custom(Family):
         object.__setattr__(self, "sample_one", sample)
         object.__setattr__(self, "inside", inside)
 
+    @property
+    def columns(self) -> Any:
+        """Observations as they are given."""
+        return ...
+
     def declare(self, x: Any) -> tuple[Custom, Any]:
         return self, jax.tree.map(_numbers, x, is_leaf=lambda leaf: isinstance(leaf, list))
 

@@ -68,11 +68,24 @@ class Independent(Family):
         """{column: family}."""
         return dict(self.families) if self.tabular else {str(i): f for i, f in enumerate(self.families)}
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        return tuple(self.parts) if self.tabular else None
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        return self.parts[column].levels_of(None) if self.tabular and column in self.parts else None
+
     def declare(self, x: Any) -> tuple[Independent, Any]:
+        return self._declared(x)
+
+    def read(self, x: Any) -> tuple[Independent, Any]:
+        return self._declared(x, new=True)
+
+    def _declared(self, x: Any, new: bool = False) -> tuple[Independent, Any]:
         columns = self._columns(x)
         declared, kept, missing = {}, {}, []
         for name, part in self.parts.items():
-            declared[name], kept[name], masks = _declare_column(name, part, columns[name])
+            declared[name], kept[name], masks = _declare_column(name, part, columns[name], new)
             missing.append(masks)
         lengths = {name: jax.tree.leaves(column)[0].shape[0] for name, column in kept.items()}
         if len(set(lengths.values())) > 1:
@@ -195,26 +208,31 @@ class Independent(Family):
         return rows
 
 
-def _declare_column(name: str, part: Family, column: Any) -> tuple[Family, Any, bool]:
+def _declare_column(name: str, part: Family, column: Any, new: bool = False) -> tuple[Family, Any, bool]:
     """The declared family, its observations, and whether missing values are masked here."""
     if isinstance(column, Mapping):
-        return *_labelled(f"column {name!r}", part, column), False
+        return *_labelled(f"column {name!r}", part, column, new), False
     array = checks.numbers(f"column {name!r}", column)
     if not door.has_nan(array) or (part.accepts_missing and array[0].size > 1):
-        return *_labelled(f"column {name!r}", part, array), False
+        return *_labelled(f"column {name!r}", part, array, new), False
     seen = ~np.isnan(array).reshape(len(array), -1).any(axis=1)
+    if not seen.any() and new:
+        return part, array, True
     if not seen.any():
         raise ValueError(f"column {name!r} has no observed value: expected at least one; drop the column")
-    family, values = _labelled(f"column {name!r} without its missing values", part, array[seen])
+    # A row that is there stands in for those that are not, so that complaints name the rows of the data.
+    rows = np.where(seen.reshape((-1,) + (1,) * (array.ndim - 1)), array, array[int(np.argmax(seen))])
+    whole, values = _labelled(f"column {name!r}", part, rows, new)
+    family = whole if new else part.declare(array[seen])[0]
     full = np.full((len(array), *values.shape[1:]), np.nan, values.dtype)
-    full[seen] = values
+    full[seen] = values[seen]
     return family, full, True
 
 
-def _labelled(label: str, part: Family, x: Any) -> tuple[Family, Any]:
-    """What `part.declare` gives, or its error with the column in front."""
+def _labelled(label: str, part: Family, x: Any, new: bool = False) -> tuple[Family, Any]:
+    """What `part.declare` gives, or its error with the column in front; of new data, what `part.read` gives."""
     try:
-        return part.declare(x)
+        return part.read(x) if new else part.declare(x)
     except ValueError as error:
         raise ValueError(f"{label}: {error}") from None
 

@@ -16,6 +16,7 @@ from latentem.constraints import positive, real
 from latentem.families import checks
 from latentem.families.base import Family, Params, inside_positive, occupied, ratio
 from latentem.families.gaussian.location_scatter import smallest
+from latentem.families.incomplete import Incomplete
 from latentem.families.restrictions import Restrictions
 from latentem.numerics.newton import newton_ascent
 
@@ -58,13 +59,9 @@ class Regression(Family):
         return len(self.covariates) + self.intercept
 
     def declare(self, x: Any) -> tuple[Regression, dict[str, np.ndarray]]:
-        name = type(self).__name__
-        present = list(x.keys()) if hasattr(x, "keys") else []
+        name, kept = type(self).__name__, self._kept(x)
         for column in self.columns:
-            if column not in present:
-                found = f"columns {', '.join(map(str, present))}" if present else f"a {type(x).__name__}"
-                raise ValueError(f"{name}: no column {column!r} in {found}: expected {', '.join(self.columns)}; add it")
-        kept = {column: checks.finite(name, checks.column(name, x[column])) for column in self.columns}
+            checks.finite(name, kept[column])
         self.check(kept[self.response])
         design = np.stack([np.ones_like(kept[self.response])] * self.intercept + [kept[c] for c in self.covariates], 1)
         scale = np.sqrt(np.mean(design**2, axis=0))
@@ -72,6 +69,33 @@ class Regression(Family):
             told = "the intercept and " * self.intercept + f"covariates {', '.join(self.covariates)}"
             raise ValueError(f"{name}: {told} are linearly dependent: leave one out")
         return self, kept
+
+    def read(self, x: Any) -> tuple[Family, dict[str, np.ndarray]]:
+        """New data: covariates are given, so that what they are like does not matter; a response that is missing
+        counts for nothing."""
+        name, kept = type(self).__name__, self._kept(x)
+        response = kept[self.response]
+        gone = np.isnan(response)
+        for column in self.covariates:
+            lost = np.flatnonzero(np.isnan(kept[column]) & ~gone)
+            if len(lost):
+                told = f"{name}: column {column!r} is missing in row {lost[0]}, where the response is not"
+                raise ValueError(f"{told}: expected a number; fill it in or remove the row")
+            checks.finite(name, kept[column], missing=True)
+        if gone.all():
+            return Incomplete(self), kept
+        self.check(np.where(gone, response[int(np.argmin(gone))], response))
+        return (Incomplete(self) if gone.any() else self), kept
+
+    def _kept(self, x: Any) -> dict[str, np.ndarray]:
+        """Its columns of a table."""
+        name = type(self).__name__
+        present = list(x.keys()) if hasattr(x, "keys") else []
+        for column in self.columns:
+            if column not in present:
+                found = f"columns {', '.join(map(str, present))}" if present else f"a {type(x).__name__}"
+                raise ValueError(f"{name}: no column {column!r} in {found}: expected {', '.join(self.columns)}; add it")
+        return {column: checks.column(f"{name}: column {column!r}", x[column]) for column in self.columns}
 
     @abstractmethod
     def check(self, y: np.ndarray) -> None:
@@ -222,6 +246,9 @@ class BernoulliRegression(LinkedRegression):
     >>> BernoulliRegression("passed", "hours").columns
     ('passed', 'hours')
     """
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        return () if column == self.response else None
 
     def check(self, y: np.ndarray) -> None:
         checks.refuse("BernoulliRegression", y, (y != 0) & (y != 1), "0 or 1", "use another family for other numbers")

@@ -12,6 +12,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from latentem.constraints import covariance, positive, real
+from latentem.data import door
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating, occupied, ratio
 from latentem.families.gaussian import location_scatter, symmetric
@@ -34,6 +35,7 @@ class StudentT(Family):
 
     Args:
         dim: D; None until the family has seen data.
+        missing: whether rows of new data have NaN entries; such rows have the marginal density of the others.
 
     Source: Liu & Rubin, Statistica Sinica 5 (1995), 19-39.
 
@@ -43,6 +45,7 @@ class StudentT(Family):
 
     vector: ClassVar[bool] = True
     dim: int | None = None
+    missing: bool = False
 
     @property
     def _size(self) -> int:
@@ -54,6 +57,10 @@ class StudentT(Family):
         x = checks.finite("StudentT", checks.matrix("StudentT", x, self.dim))
         return replace(self, dim=x.shape[1]), x
 
+    def read(self, x: Any) -> tuple[StudentT, np.ndarray]:
+        x = checks.finite("StudentT", checks.matrix("StudentT", x, self.dim), missing=True)
+        return replace(self, missing=door.has_nan(x)), x
+
     def constraints(self) -> Params:
         return {"location": real(self._size), "scale": covariance(self._size), "df": positive()}
 
@@ -62,11 +69,16 @@ class StudentT(Family):
         return 3 + self._size + symmetric.length(self._size)
 
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
-        x = floating(x).reshape(self._size)
-        df = floating(params["df"])
+        away = floating(x).reshape(self._size) - params["location"]
+        df, scale = floating(params["df"]), params["scale"]
         half = jnp.asarray(0.5 * self._size, df.dtype)
-        factor = jnp.linalg.cholesky(params["scale"])
-        white = solve_triangular(factor, x - params["location"], lower=True)
+        if self.missing:
+            seen = ~jnp.isnan(away)
+            away = jnp.where(seen, away, 0)
+            scale = jnp.where(seen[:, None] & seen[None, :], scale, jnp.eye(self._size, dtype=scale.dtype))
+            half = 0.5 * jnp.sum(seen).astype(df.dtype)
+        factor = jnp.linalg.cholesky(scale)
+        white = solve_triangular(factor, away, lower=True)
         constant = log_gamma_ratio(0.5 * df, half) - half * jnp.log(df * jnp.pi)
         log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
         return constant - log_det - (0.5 * df + half) * jnp.log1p((white @ white) / df)

@@ -27,7 +27,8 @@ from latentem.fitting.progress import Progress
 from latentem.fitting.remedies import proved, repaired
 from latentem.forms.choose import Problem, Wishes, choose
 from latentem.model import Model
-from latentem.model.checks import check_declaration, check_quadratic, declare
+from latentem.model.checks import check_declaration, check_quadratic
+from latentem.model.declared import declare
 from latentem.model.strict import check_declared
 from latentem.numerics.compiled import make_room
 from latentem.results.fit import Fit
@@ -170,6 +171,8 @@ def fit(
         data=read,
         problem=problem,
         ends=outcome.ends,
+        given=data,
+        weighted=bool(np.any(read.weights != 1.0)),
     )
 
 

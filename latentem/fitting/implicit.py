@@ -24,7 +24,7 @@ from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import as_declared
 from latentem.model import Model
-from latentem.model.checks import declare
+from latentem.model.declared import declare
 from latentem.numerics.compiled import jit
 from latentem.numerics.newton import newton_ascent
 

@@ -24,7 +24,7 @@ from latentem.ascent.stream import Stream, StreamInfo, StreamState, polynomial_d
 from latentem.data import Data
 from latentem.forms.choose import as_declared, choose_form
 from latentem.model import Model
-from latentem.model.checks import read
+from latentem.model.declared import read
 from latentem.results.fit import Fit
 
 #: Rows gathered from the first batches before anchors are chosen.

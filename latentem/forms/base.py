@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import jax
@@ -60,6 +60,10 @@ class Form(ABC):
     @abstractmethod
     def of_new(self, data: Data, dtype: str) -> Prepared:
         """Checked data as this form wants them, on the device; nobody else makes `Prepared`."""
+
+    def of_model(self, model: Model) -> Form:
+        """The same way to compute another model."""
+        return replace(self, model=model)  # pyright: ignore[reportArgumentType]
 
     def can(self, what: str) -> str | None:
         """None where this form can do `what`, else why not and what to do instead, in one line.

@@ -19,6 +19,7 @@ from latentem.inference.estimate import Estimate, Matrix
 from latentem.inference.scores import score_products
 from latentem.model import Model
 from latentem.numerics.compiled import jit
+from latentem.numerics.keys import as_key
 
 KINDS = ("observed", "complete", "score", "expected")
 
@@ -115,7 +116,7 @@ def _expected(form: Form, estimate: Estimate, key: Any, draws: int) -> Matrix:
     if not draws > 0:
         raise ValueError(f"draws={draws!r}: expected a positive number of simulated observations")
     with jax.enable_x64(True):
-        key = jax.random.key(0) if key is None else key
+        key = as_key(0 if key is None else key)
         mean, prior = _simulated(form, draws, jnp.asarray(estimate.u), key)
         return estimate.n_observations * np.asarray(mean) + np.asarray(prior)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentem.constraints import ParameterSpace
+from latentem.data.layout import Layout
 from latentem.model.latents import Latent
 from latentem.model.shortcuts import ClosedForm, Factored, Separable
 from latentem.priors import Joint
@@ -37,6 +38,7 @@ class Model:
             `(params, key, n) -> x`, one sequence of n steps.
         name: what summaries and files call the model.
         declaration: the ready model that states it, with what the data said about it: it reads new data.
+        layout: how the columns of the data of a fit lay, by which new data are read.
 
     Two models are equal when all of these are; a fit compiles once per equal model, so define functions once, at
     module level, rather than anew for every call.
@@ -61,6 +63,7 @@ class Model:
     sample: Callable[..., Any] | None = None
     name: str = "model"
     declaration: Any = field(default=None, compare=False, repr=False)
+    layout: Layout | None = field(default=None, compare=False, repr=False)
     space: ParameterSpace = field(init=False, repr=False)
     joint_prior: Joint = field(init=False, repr=False)
 

@@ -9,34 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latentem.data import Data
 from latentem.data.sequences import Sequences
 from latentem.model.base import Model
 from latentem.model.latents import Continuous
 from latentem.numerics.compiled import jit
-
-
-def read(model: Any, observations: Any, weights: Any = None) -> tuple[Model, Data]:
-    """(the Model for these data, the data as they come through the door of its latent).
-
-    Raises:
-        TypeError, ValueError: `model` is neither a Model nor a ready model; data that cannot be used.
-    """
-    declared, observations = declare(model, observations)
-    return declared, declared.latent.read(observations, weights)
-
-
-def declare(model: Any, data: Any) -> tuple[Model, Any]:
-    """(the Model for these data, the observations as it wants them). A ready model fills in what the data fix, such as
-    a dimension, in `declare(data)`, and states itself as a `Model` in `model()`.
-
-    Raises:
-        TypeError: `model` is neither a Model nor a ready model.
-    """
-    if not hasattr(model, "declare"):
-        raise TypeError(f"model = {model!r}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)")
-    declared, observations = model.declare(data)
-    return declared if isinstance(declared, Model) else declared.model(), observations
 
 
 def check_declaration(model: Model, observations: Any) -> None:

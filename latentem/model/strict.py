@@ -59,7 +59,7 @@ def _apply(eqn: Any, operands: list[Any], made: dict[Any, Any], read: Callable[[
             return _run(called.jaxpr, called.consts, operands)
     result = eqn.primitive.bind(*operands, **eqn.params)
     if name == "select_n" and _counts_from_the_end(eqn, made):
-        return [jnp.where(operands[0], NOWHERE, result).astype(result.dtype)]
+        return [_or_nowhere(result, operands[0])]
     if name == "gather":
         return [_or_nowhere(result, ~_gathers_inside(eqn, *operands))]
     if name == "dynamic_slice":
@@ -80,7 +80,8 @@ def _counts_from_the_end(eqn: Any, made: dict[Any, Any]) -> bool:
 
 def _or_nowhere(value: Array, outside: Array) -> Array:
     if jnp.issubdtype(value.dtype, jnp.integer):
-        return jnp.where(outside, jnp.asarray(NOWHERE, value.dtype), value)
+        far = min(NOWHERE, int(jnp.iinfo(value.dtype).max))
+        return jnp.where(outside, jnp.asarray(far, value.dtype), value)
     if jnp.issubdtype(value.dtype, jnp.inexact):
         return jnp.where(outside, jnp.nan, value)
     return value

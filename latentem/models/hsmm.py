@@ -115,11 +115,20 @@ class HSMM(States):
         if self.states > series.total:
             raise ValueError(f"states={self.states} > {series.total} steps: ask for fewer states")
         declared.of_states.declare(steps)
+        return declared, declared._with_ends(series, steps)
+
+    def read(self, series: lem.Sequences) -> tuple[HSMM, lem.Sequences]:
+        """The model and the sequences of new data: of any length, and missing wherever they are."""
+        series = series.without_gaps(new=True)
+        family, steps = self.emission.read(series.steps)
+        return replace(self, emission=family), self._with_ends(series, steps)
+
+    def _with_ends(self, series: lem.Sequences, steps: Any) -> lem.Sequences:
         if self.last_censored:
-            return declared, replace(series, steps=steps)
+            return replace(series, steps=steps)
         ends = np.zeros(series.total, bool)
         ends[np.cumsum(series.lengths) - 1] = True
-        return declared, replace(series, steps=Step(steps, ends))
+        return replace(series, steps=Step(steps, ends))
 
     def constraints(self) -> Params:
         """Constraints of the params."""

@@ -52,6 +52,22 @@ class KMeans:
             raise ValueError(f"clusters={self.clusters} > {len(x)} observations: ask for fewer clusters")
         return replace(self, dim=x.shape[1]), x
 
+    columns = None
+
+    def levels_of(self, column: Any) -> None:
+        """No labels."""
+        return None
+
+    def read(self, x: Any) -> tuple[KMeans, np.ndarray]:
+        """The model and its observations, for new data: any number of complete rows."""
+        _, x = Gaussian("spherical", self.dim).read(x)
+        gone = np.argwhere(np.isnan(x))
+        if len(gone):
+            row, column = gone[0]
+            told = f"KMeans: observations[{row}, {column}] is missing"
+            raise ValueError(f"{told}: expected complete rows; remove the row")
+        return self, x
+
     def model(self) -> lem.Model:
         """k-means as a `Model`."""
         return _model(self)

@@ -1,48 +1,211 @@
-"""Reading a Fit that was saved."""
+"""Reading a Fit that was saved: its declaration is data in the file, and so it computes again."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from latentem.ascent.status import Status
+from latentem.data import Data
 from latentem.model import Model
-from latentem.results import archive
+from latentem.model.declared import declare, read_new, state
+from latentem.results import archive, codec
 from latentem.results.field import FieldFit
+from latentem.results.fingerprint import fingerprint, weighted
 from latentem.results.fit import Fit
 
+Check = Callable[[Any], bool]
 
-def load(path: str | Path, model: Any = None, data: Any = None) -> Fit:
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
+
+
+#: What the header holds of a Fit, and what each must be.
+FIELDS: dict[str, Check] = {
+    "log_likelihood": _number,
+    "log_prior": _number,
+    "iterations": _whole,
+    "evaluations": _whole,
+    "seconds": _number,
+    "n_observations": _number,
+    "n_parameters": _whole,
+    "dtype": lambda value: value in ("float64", "float32"),
+    "name": lambda value: isinstance(value, str),
+    "gradient": lambda value: value is None or _number(value),
+}
+
+
+def load(path: str | Path, model: Any = None, data: Any = None, weights: Any = None) -> Fit:
     """Read a Fit that `Fit.save` wrote. Nothing in the file is executed.
+
+    A fit of a ready model predicts, scores and draws as it did: the file holds its declaration. What sums over the data
+    of the fit, such as standard errors, takes the data too.
 
     Args:
         path: the file.
-        model: the declaration, to compute with the Fit (`log_prob`, `posterior`, ...).
-        data: the observations it was fitted to, where those computations need them.
+        model: the declaration, where it is code: a `lem.Model`, or a ready model of `families.Custom`.
+        data: the observations it was fitted to.
+        weights: their weights, where the fit had any.
 
     Raises:
-        ValueError: the file is not a Fit that this version can read.
+        ValueError: the file is not a Fit that this version can read, the model is another one, or these are not the
+            data and weights of the fit.
         FileNotFoundError: no such file.
+
+    >>> import tempfile
+    >>> x = np.array([0.0, 1.0, 1.0, 2.0, 8.0, 9.0, 9.0, 7.0])
+    >>> fit = lem.fit(lem.Mixture(lem.families.Poisson(), 2), x, key=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = lem.load(fit.save(folder + "/counts.npz"))
+    >>> bool((again.predict([1, 8]) == fit.predict([1, 8])).all())
+    True
     """
     path = Path(path)
     header, params, arrays = archive.read(path, ("trace", "starts"))
-    try:
-        known = {f.name for f in dataclasses.fields(Fit)} - {"params", "status", "notes", "compression"}
-        fields = {k: v for k, v in header.items() if k in known}
-        status, notes = Status[header["status"]], tuple(header["notes"])
-    except (KeyError, TypeError) as error:
-        raise archive.refused(path, error) from None
+    fields = _fields(path, header)
     if hasattr(model, "loaded"):  # records that share one latent
-        return model.loaded(data, params=params, status=status, notes=notes, **arrays, **fields)
+        return model.loaded(data, weights=weights, params=params, **arrays, **fields)
     if getattr(getattr(model, "latent", None), "shared", False):
-        return FieldFit(params=params, status=status, notes=notes, model=model, table=data, **arrays, **fields)
-    declared, observations = (None, None) if model is None else (model, data)
-    if model is not None and data is not None:
-        declared, observations = model.declare(data)
-    if declared is not None and not isinstance(declared, Model):
-        declared = declared.model()
-    read = None if observations is None or declared is None else declared.latent.read(observations)
-    return Fit(
-        params=params, status=status, notes=notes, model=declared, declaration=model, data=read, **arrays, **fields
+        return FieldFit(params=params, model=model, declaration=model, table=data, weights=weights, **arrays, **fields)
+    stated = _of_file(path, header, params)
+    if model is not None:
+        stated = _given(path, model, data, stated, header, params)
+    own = None
+    if data is not None and stated is not None:
+        stated, own = _with_data(path, stated, data, weights, header)
+    elif data is not None:
+        raise ValueError(f"{path}: data= takes the model too, which is code here: pass model=")
+    elif weights is not None:
+        raise ValueError("weights= are those of data=: pass both")
+    found = Fit(
+        params=params,
+        model=stated,
+        declaration=model if stated is None or stated.declaration is None else stated.declaration,
+        data=own,
+        weighted=bool(header.get("weighted", False)),
+        **arrays,
+        **fields,
     )
+    if stated is not None and header.get("errors") is not None:
+        found.__dict__["_errors"] = _errors(path, header["errors"], params)
+    return found
+
+
+def _errors(path: Path, kept: Any, params: Any) -> tuple[Any, tuple[str, ...]]:
+    """Standard errors as the file holds them."""
+    leaves, structure = jax.tree.flatten(params)
+    try:
+        found, reasons = kept
+        if not all(isinstance(reason, str) for reason in reasons):
+            raise ValueError("its standard errors have no reasons")
+        if found is None:
+            return None, tuple(reasons)
+        arrays = [codec.decode(a) for a in found]
+        if [np.shape(a) for a in arrays] != [np.shape(a) for a in leaves]:
+            raise ValueError("its standard errors are not shaped like its params")
+        return jax.tree.unflatten(structure, arrays), tuple(reasons)
+    except archive.BROKEN as error:
+        raise archive.refused(path, error) from None
+
+
+def _fields(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, check in FIELDS.items():
+        if name not in header:
+            if name in ("dtype", "name", "gradient"):  # older files
+                continue
+            raise archive.refused(path, ValueError(f"its header has no {name}"))
+        if not check(header[name]):
+            raise archive.refused(path, ValueError(f"its header says {name} = {str(header[name])[:40]!r}"))
+        fields[name] = header[name]
+    notes = header.get("notes")
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise archive.refused(path, ValueError("its notes are no list of text"))
+    status = header.get("status")
+    if not isinstance(status, str) or status not in Status.__members__:
+        raise archive.refused(path, ValueError(f"its status is {str(status)[:40]!r}"))
+    return {**fields, "status": Status[status], "notes": tuple(notes)}
+
+
+def _of_file(path: Path, header: dict[str, Any], params: Any) -> Model | None:
+    """The model that the file declares, if it does."""
+    if header.get("declaration") is None:
+        return None
+    size = sum(np.size(a) for a in jax.tree.leaves(params))
+    try:
+        ready = codec.decode(header["declaration"], largest=max(size, codec.SMALL))
+        if not hasattr(ready, "declare"):
+            raise ValueError("its declaration is no model")
+        stated = replace(state(ready), declaration=ready, layout=codec.layout_of(header.get("layout")))
+        refuse_other_params(stated, params)
+    except archive.BROKEN as error:
+        raise archive.refused(path, error) from None
+    return stated
+
+
+def _given(path: Path, model: Any, data: Any, stated: Model | None, header: dict[str, Any], params: Any) -> Model:
+    """The model that the user gives, where it can be that of the file."""
+    if not hasattr(model, "declare"):
+        raise TypeError(
+            f"model = {model!r:.80}: expected lem.Model(...) or a ready model such as lem.GaussianMixture(3)"
+        )
+    if stated is not None:
+        if type(model) is not type(stated.declaration):
+            told = f"a {type(stated.declaration).__name__}"
+            raise ValueError(f"{path} holds {told}: expected that as model=, or none; got {type(model).__name__}")
+        return stated
+    if isinstance(model, Model):
+        layout = None
+        try:
+            layout = codec.layout_of(header.get("layout"))
+        except ValueError as error:
+            raise archive.refused(path, error) from None
+        found = replace(model, layout=layout)
+    elif data is not None:
+        found = declare(model, data)[0]
+    else:
+        try:
+            found = replace(state(model), declaration=model)
+        except ValueError as error:
+            raise ValueError(f"{path} does not say what the data were like: pass data= too ({error})") from None
+    try:
+        refuse_other_params(found, params)
+    except ValueError as error:
+        raise ValueError(f"{path} is a fit of another model: {error}") from None
+    return found
+
+
+def refuse_other_params(model: Model, params: Any) -> None:
+    """ValueError where params are not shaped as the model declares."""
+    try:
+        leaves = model.space.treedef.flatten_up_to(params)
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"its params are not {', '.join(model.space.names[:6])}") from None
+    for name, constraint, leaf in zip(model.space.names, model.space.constraints, leaves, strict=True):
+        shape = np.shape(leaf)
+        if shape != tuple(constraint.shape):
+            raise ValueError(f"{name} has shape {shape}: expected {tuple(constraint.shape)}")
+
+
+def _with_data(path: Path, stated: Model, data: Any, weights: Any, header: dict[str, Any]) -> tuple[Model, Data]:
+    model, own = read_new(stated, data, weights)
+    if header.get("weighted") and weights is None:
+        raise ValueError(f"{path}: this fit had weights: pass weights= beside data=")
+    kept = header.get("fingerprint")
+    if isinstance(kept, str) and kept != fingerprint(own):
+        other = "data or weights" if header.get("weighted") or weighted(own) else "data"
+        raise ValueError(f"{path}: these are other {other} than those of the fit ({own.total:g} observations here)")
+    if not isinstance(kept, str) and not np.isclose(own.total, header["n_observations"], rtol=1e-12):
+        told = f"{own.total:g} observations here, {header['n_observations']:g} in the fit"
+        raise ValueError(f"{path}: {told}: pass the data of the fit, and its weights")
+    return model, own

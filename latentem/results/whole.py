@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from scipy.special import ndtri
 
+from latentem.results import reporting
 from latentem.results.fit import Fit
 
 
@@ -24,6 +25,10 @@ class WholeFit(Fit):
 
     table: Any = field(default=None, repr=False)
     weights: Any = field(default=None, repr=False)
+
+    def facts(self) -> dict[str, Any]:
+        """The numbers of a fit but for its params, by name."""
+        return reporting.facts(self)
 
     def _refused(self, what: str, instead: str) -> Any:
         raise ValueError(f"{what}: the records of {self.name} share one latent: use {instead}")
@@ -45,6 +50,10 @@ class WholeFit(Fit):
     def posterior(self, x: Any = None) -> Any:
         """Refused: the shared latent has a verb of its own."""
         return self._refused("posterior", "the fit's predictions of its levels")
+
+    def expect(self, *_: Any, **__: Any) -> Any:
+        """Refused: the shared latent has a verb of its own."""
+        return self._refused("expect", "the fit's predictions of its levels")
 
     def responsibilities(self, x: Any = None) -> np.ndarray:
         """Refused: the latent is not finite."""

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from latentem.ascent.mstep import resolve
-from latentem.data import Data
-from latentem.forms.choose import Wishes, as_declared, choose
-from latentem.model.checks import check_declaration, declare
+from latentem.forms.choose import Wishes, choose
+from latentem.model.checks import check_declaration
+from latentem.model.declared import declare
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part
@@ -30,7 +30,7 @@ from latentem.testing.lookups import indices_part, quadrature_part, unused_part
 from latentem.testing.objective import objective_part
 from latentem.testing.report import Part, Report
 from latentem.testing.score import score_part
-from latentem.testing.separable import separable_part
+from latentem.testing.separable import factors_part, separable_part
 from latentem.testing.starts import draw_starts
 from latentem.testing.weights import weights_part
 
@@ -50,6 +50,7 @@ PARTS: tuple[Callable[[Case], Part | None], ...] = (
     weights_part,
     closed_form_part,
     separable_part,
+    factors_part,
 )
 
 
@@ -58,7 +59,7 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
 
     Args:
         model: a `Model`, or a ready model such as `GaussianMixture(3)`.
-        data: observations as for `lem.fit`; at most 1,000 rows are looked at, evenly spaced.
+        data: observations as for `lem.fit`; at most 1,000 rows, or sequences, are looked at, evenly spaced.
         key: typed PRNG key, for three starts.
         weights: (N,) weights of the observations.
 
@@ -77,7 +78,7 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
           and by the derived one otherwise;
         - weights: they are equivalent to repeated rows;
         - closed M-step: it maximises Q + log prior, or settles where the objective is stationary;
-        - separable form: features . natural is the declared log p(x, z).
+        - separable form: features . natural is the declared log p(x, z); factors of a chain: log p of its sequences.
 
         Of a model with a `lem.Field`: score (against differences), objective, and a dense twin, the whole field written
         out as one vector where it has at most 200 entries.
@@ -106,14 +107,11 @@ def build_case(model: Any, data: Any, key: Any, weights: Any = None) -> tuple[Ca
     Call it, and the parts, inside `jax.enable_x64(True)`.
     """
     declared, observations = declare(model, data)
-    if as_declared(declared).unit != "row":
-        raise TypeError(f"lem.check: {declared.name} is a chain, and these checks are of independent observations")
     read = declared.latent.read(observations, weights)
     check_declaration(declared, read.observations)
-    stride = -(-read.n // ROWS)
-    host = jax.tree.map(lambda a: np.asarray(a)[::stride], read.observations)
-    problem = choose(declared, Data(host, np.array(read.weights[::stride])), Wishes(compress=False))
+    thin = read.take(np.arange(0, read.n, -(-read.n // ROWS)))
+    problem = choose(declared, thin, Wishes(compress=False))
     form, prepared = problem.form, problem.prepared
     starts, initial = draw_starts(problem, key)
     point = generic_point(form, jax.tree.map(lambda a: a[0], starts), prepared)
-    return Case(form, resolve("auto", form), prepared, starts, point), initial
+    return Case(form, resolve("auto", form), thin, prepared, starts, point), initial

@@ -14,7 +14,6 @@ from latentem.ascent.iteration import evaluate
 from latentem.ascent.mstep import MStep
 from latentem.data import Data
 from latentem.forms import Form, Prepared
-from latentem.forms.choose import choose_form
 from latentem.model import Model
 from latentem.numerics.compiled import seldom
 
@@ -28,6 +27,7 @@ class Case:
     Args:
         form: how it is computed.
         m_step: what "auto" chooses for it.
+        data: checked observations and weights.
         prepared: the data as the form wants them.
         starts: params with a leading axis of `STARTS`, inside their constraints.
         point: params near the first start.
@@ -35,6 +35,7 @@ class Case:
 
     form: Form
     m_step: MStep
+    data: Data
     prepared: Prepared
     starts: Any
     point: Any
@@ -49,9 +50,13 @@ class Case:
         """Sum of the weights."""
         return float(jnp.sum(self.prepared.weights))
 
-    def prepare(self, rows: Any, weights: Any) -> Prepared:
-        """Other rows or weights, with the context that belongs to them."""
-        return choose_form(self.model, Data(jax.tree.map(np.asarray, rows), np.asarray(weights)))[1]
+    def of_new(self, data: Data) -> Prepared:
+        """Other data, with the context that belongs to them."""
+        return self.form.of_new(data, "float64")
+
+    def weighted(self, weights: Any) -> Prepared:
+        """The observations with other weights."""
+        return self.of_new(self.data.take(np.arange(self.data.n), weights))
 
     def each_start(self) -> list[Any]:
         """The params of each start."""

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.forms import Form, Prepared
+from latentem.forms.choose import as_declared
 from latentem.model import Model
 from latentem.model.latents import Given
 from latentem.numerics.compiled import seldom
@@ -47,7 +49,7 @@ class Compared(NamedTuple):
 def posterior_part(case: Case) -> Part:
     """Whether the posterior is that of the declared log p(x, z)."""
     model, rows = case.model, case.prepared.rows
-    if model.latent.nodes() is not None:
+    if model.latent.nodes() is not None or case.form.unit != "row":
         return _derived(case)
     compared: Compared = jax.tree.map(np.asarray, _compare(model, case.point, rows))
     undefined = np.flatnonzero(np.isnan(compared.log_evidence))
@@ -72,17 +74,18 @@ def _wrong(message: str) -> Part:
 
 
 def _derived(case: Case) -> Part:
-    evidence = np.asarray(_log_evidence(case.model, case.point, case.prepared.rows))
+    form, unit = as_declared(case.model, case.data.observations), case.form.unit
+    evidence = np.asarray(_log_evidence(form, case.point, form.of_new(case.data, "float64")))
     bad = np.flatnonzero(~np.isfinite(evidence) & (np.asarray(case.prepared.weights) > 0))
     if len(bad) == 0:
-        return Part(NAME, True, f"derived from log p(x, z); log p(x) finite in all {len(evidence)} rows")
-    told = f"log p(x) of row {bad[0]} is {evidence[bad[0]]} at a start ({len(bad)} of {len(evidence)} rows)"
-    return _wrong(f"{told}: check that row, or give the model an initial that makes it possible")
+        return Part(NAME, True, f"derived from log p(x, z); log p(x) finite in all {len(evidence)} {unit}s")
+    told = f"log p(x) of {unit} {bad[0]} is {evidence[bad[0]]} at a start ({len(bad)} of {len(evidence)} {unit}s)"
+    return _wrong(f"{told}: check that {unit}, or give the model an initial that makes it possible")
 
 
 @seldom
-def _log_evidence(model: Model, params: Any, rows: Any) -> Float[Array, " N"]:
-    return jax.vmap(lambda x: model.log_evidence(params, x))(rows)
+def _log_evidence(form: Form, params: Any, prepared: Prepared) -> Float[Array, " N"]:
+    return form.log_prob(params, prepared)
 
 
 @seldom

@@ -95,8 +95,8 @@ def closed_form_part(case: Case) -> Part | None:
         return None
     n = len(case.prepared.weights)
     # Weights that differ, so that a step that counts rows shows.
-    varied = case.prepare(case.prepared.rows, case.prepared.weights * (1.0 + np.arange(n) % 3))
-    equal = case.prepare(case.prepared.rows, np.ones(n))
+    varied = case.weighted(np.asarray(case.data.weights) * (1.0 + np.arange(n) % 3))
+    equal = case.weighted(np.ones(n))
     total = 1.0 + float(jnp.sum(varied.weights))
 
     def look(compute: Callable[..., Slopes], prepared: Prepared) -> tuple[Slopes, np.ndarray, float]:

@@ -33,8 +33,8 @@ DRAWS, BEYOND = 2000, 6.0
 
 def density_part(case: Case) -> Part | None:
     """Whether p(x) sums or integrates to one, as far as that can be found out."""
-    if case.model.latent.hard:
-        return None  # the classification likelihood is no density
+    if case.model.latent.hard or case.form.unit != "row":
+        return None  # the classification likelihood is no density; sequences have no one length to sum over
     rows = jax.tree.map(np.asarray, case.prepared.rows)
     names, leaves, structure = _parts(rows)
     values = np.asarray(_log_prob(case.model, case.point, rows))

@@ -11,8 +11,10 @@ from latentem.testing.case import Case
 from latentem.testing.report import Part
 
 
-def indices_part(case: Case) -> Part:
+def indices_part(case: Case) -> Part | None:
     """Whether log p(x, z) looks up only what is there, for every row and latent value."""
+    if case.form.unit != "row":
+        return None
     fault = index_fault(case.model, case.point, jax.tree.map(np.asarray, case.prepared.rows))
     if not fault:
         return Part("indices", True, "every index is in range")
@@ -20,8 +22,10 @@ def indices_part(case: Case) -> Part:
     return Part("indices", False, f"log p(x, z) looks up an index that is out of range in {fault}: {advice}")
 
 
-def unused_part(case: Case) -> Part:
+def unused_part(case: Case) -> Part | None:
     """Whether every param appears in log p(x, z)."""
+    if case.form.unit != "row":
+        return None
     unused = unused_params(case.model, case.prepared.rows)
     if not unused:
         return Part("unused", True, "every param appears in log p(x, z)")

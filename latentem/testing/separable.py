@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.forms import Prepared, RowForm, SeparableForm
+from latentem.forms import Form, Prepared, RowForm, SeparableForm
 from latentem.forms.separable import log_products
 from latentem.numerics.compiled import seldom
 from latentem.testing.case import Case
@@ -39,23 +40,36 @@ def _joints(
 
 
 @seldom
-def _evidences(form: SeparableForm, params: Any, prepared: Prepared) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """log p(x) by an E-step of its own and as declared."""
-    return form.log_prob(params, prepared), RowForm(form.model).log_prob(params, prepared)
+def _log_probs(form: Form, params: Any, prepared: Prepared) -> Float[Array, " N"]:
+    return form.log_prob(params, prepared)
 
 
-def _own_e_step(case: Case, form: SeparableForm) -> Part:
-    """The same of a form whose sum over the latent value is one of its own: log p(x) in place of log p(x, z)."""
-    worst = 0.0
+def _same_log_prob(case: Case, declared: Form, name: str, of: str) -> Part:
+    """Whether a form and the declaration have the same log p(x), at a point and at every start."""
+    form, unit, worst = case.form, case.form.unit, 0.0
+    plain = declared.of_new(case.data, "float64")
     for params in (case.point, *case.each_start()):
-        fast, declared = (np.asarray(a) for a in _evidences(form, params, case.prepared))
-        gap = np.nan_to_num(np.abs(fast - declared) / (1.0 + np.abs(declared)), nan=np.inf)
+        fast, slow = (
+            np.asarray(_log_probs(form, params, case.prepared)),
+            np.asarray(_log_probs(declared, params, plain)),
+        )
+        with np.errstate(invalid="ignore"):
+            gap = np.where(fast == slow, 0.0, np.abs(fast - slow) / (1.0 + np.abs(slow)))
+        gap = np.nan_to_num(gap, nan=np.inf)
         n = int(np.argmax(gap))
         if gap[n] > TOLERANCE:
-            told = f"log p(x) of row {n} is {fast[n]:.9g} by e_step and {declared[n]:.9g} as declared"
-            return Part(NAME, False, f"{told}: correct e_step, features or natural")
+            told = f"log p(x) of {unit} {n} is {fast[n]:.9g} by its {of} and {slow[n]:.9g} as declared"
+            return Part(name, False, f"{told}: correct one of them")
         worst = max(worst, float(gap[n]))
-    return Part(NAME, True, f"its E-step agrees with the declared log p(x) to {worst:.1e}")
+    return Part(name, True, f"its {of} and the declaration agree on log p(x) to {worst:.1e}")
+
+
+def factors_part(case: Case) -> Part | None:
+    """Whether the factors of a chain say of every sequence what its declared step says."""
+    if case.model.factored is None:
+        return None
+    declared = case.form.of_model(replace(case.model, factored=None))
+    return _same_log_prob(case, declared, "factors", "factors")
 
 
 def separable_part(case: Case) -> Part | None:
@@ -63,7 +77,7 @@ def separable_part(case: Case) -> Part | None:
     if not isinstance(case.form, SeparableForm):
         return None
     if case.form.separable.e_step is not None:
-        return _own_e_step(case, case.form)
+        return _same_log_prob(case, RowForm(case.model), NAME, "E-step")
     worst = 0.0
     for params in (case.point, *case.each_start()):
         fast, declared, terms = (np.asarray(a) for a in _joints(case.form, params, case.prepared))

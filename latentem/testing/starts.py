@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from latentem.ascent.starts import starts_for
-from latentem.forms import RowForm
 from latentem.forms.choose import Problem
 from latentem.model import Model
 from latentem.numerics.compiled import seldom
@@ -41,7 +40,7 @@ def draw_starts(problem: Problem, key: Any) -> tuple[Any, Part]:
     except (ValueError, TypeError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         advice = "return params shaped as declared from initial(key, observations, weights)"
-        at_random = replace(problem, form=RowForm(replace(model, initial=None)))
+        at_random = replace(problem, form=problem.form.of_model(replace(model, initial=None)))
         return draw(at_random), Part(NAME, False, f"{line}: {advice}")
     if inside.all():
         return starts, Part(NAME, True, f"{STARTS} starts of the model inside their constraints")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import jax
 import numpy as np
 
 from latentem.testing.case import Case
@@ -25,10 +22,8 @@ def weights_part(case: Case) -> Part:
     spread = np.argsort(np.arange(1, n + 1) * 0.618034 % 1.0)
     counts = np.arange(n) % 3 + 1
     counts = np.diff(np.minimum(np.cumsum(counts), n), prepend=0)
-    rows = jax.tree.map(lambda a: np.asarray(a)[spread], case.prepared.rows)
-    copies = jax.tree.map(lambda a: np.repeat(a, counts, axis=0), rows)
-    objectives, once = _steps(case, rows, counts.astype(np.float64))
-    objectives_of_copies, once_of_copies = _steps(case, copies, np.ones(n))
+    objectives, once = _steps(case, spread, counts.astype(np.float64))
+    objectives_of_copies, once_of_copies = _steps(case, np.repeat(spread, counts), np.ones(n))
     size = 1.0 + np.abs(objectives_of_copies)
     apart = np.nan_to_num(np.abs(objectives - objectives_of_copies) / size, nan=0.0) > 1e-9
     if np.any(apart[:, 0]):
@@ -48,7 +43,7 @@ def weights_part(case: Case) -> Part:
     return Part(NAME, False, f"an EM step gives {label} = {both}: the M-step ignores the weights")
 
 
-def _steps(case: Case, rows: Any, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _steps(case: Case, index: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(objective before and after an EM step from each start, raveled params after it)."""
-    objectives, once = plain_steps(case, case.prepare(rows, weights))
+    objectives, once = plain_steps(case, case.of_new(case.data.take(index, weights)))
     return objectives[:, :2], once

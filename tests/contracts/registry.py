@@ -122,6 +122,32 @@ PRIOR = {
     "components": {"covariance": lem.priors.InverseWishart(5.0, [[1.0, 0.0], [0.0, 1.0]])},
 }
 
+
+def chain_step(params: Any, x: Any, z: Any, previous: Any) -> Any:
+    """A step of a chain of two states that emit counts."""
+    rate = params["rate"][z]
+    return _log(params["moves"][previous, z]) + x * jnp.log(rate) - rate - jax.lax.lgamma(x + 1.0)
+
+
+def chain_first(params: Any, x: Any, z: Any) -> Any:
+    """Its first step."""
+    rate = params["rate"][z]
+    return _log(params["first"][z]) + x * jnp.log(rate) - rate - jax.lax.lgamma(x + 1.0)
+
+
+CHAIN = {"first": lem.fixed([0.5, 0.5]), "moves": lem.simplex(2).batched(2), "rate": lem.positive(2)}
+
+
+def short_series(rng: Rng, n: int) -> list[np.ndarray]:
+    return list(np.where(np.arange(4) // 2 % 2, rng.poisson(1.0, (n, 4)), rng.poisson(8.0, (n, 4))).astype(float))
+
+
+def testlets(rng: Rng, n: int) -> np.ndarray:
+    made = (rng.random((n, 4)) < 1 / (1 + np.exp(-rng.normal(size=(n, 1))))).astype(float)
+    made[:2] = [[0.0] * 4, [1.0] * 4]  # every item has both categories
+    return made
+
+
 MODELS = (
     Row(
         "declared, derived M-step",
@@ -171,6 +197,10 @@ MODELS = (
     ),
     Row("mixture of mixtures", lambda: lem.Mixture(lem.Mixture(families.Poisson(), 2), 2), counts, impossible=-1.0),
     Row("k-means", lambda: lem.KMeans(2), blobs),
+    Row("chain by hand", lambda: lem.Model(chain_step, lem.Chain(2, chain_first), CHAIN), short_series),
+    Row("hidden Markov model", lambda: lem.HMM(2, families.Poisson()), short_series),
+    Row("2pl", lambda: lem.IRT("2pl", nodes=9), testlets),
+    Row("bifactor", lambda: lem.IRT("rasch", specific=("a", "a", "b", "b"), nodes=5), testlets),
 )
 
 

@@ -55,7 +55,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "weights all zero": (lambda: lem.fit(MODEL, X, weights=np.zeros(24), key=KEY), "all 0"),
     "a string column": (
         lambda: lem.fit(MODEL, pd.DataFrame({"x": ["a", "b"]}), key=KEY),
-        "column 'x' of observations holds String, not numbers",
+        "column 'x' of observations holds text, not numbers",
     ),
     "counts below 0": (lambda: lem.fit(lem.Mixture(lem.families.Poisson(), 2), X - 1, key=KEY), "-1"),
     "counts that are no integers": (
@@ -75,7 +75,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "an integer": (lambda: lem.fit(declared(an_integer), X, key=KEY), "expected a real log-density"),
     "a string": (lambda: lem.fit(declared(a_string), X, key=KEY), "<class 'str'>"),
     "a density that fails": (lambda: lem.fit(declared(fails), X, key=KEY), "KeyError: 'rates'"),
-    "no key": (lambda: lem.fit(MODEL, X), "pass key=jax.random.key"),
+    "no key": (lambda: lem.fit(MODEL, X), "pass key=0, or any other seed"),
     "no model": (lambda: lem.fit(poisson, X, key=KEY), "expected lem.Model"),
     "no latent": (lambda: lem.Model(poisson, 2, POISSON), "expected lem.Finite"),  # type: ignore[arg-type]
     "no constraint": (lambda: lem.Model(poisson, lem.Finite(2), {"rate": 2.0}), "expected a constraint"),

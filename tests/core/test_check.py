@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from contracts.registry import CHAIN, chain_first, chain_step, short_series
+from jax.scipy.stats import poisson
 
 import latentem as lem
 from latentem.posterior import Gaussian, Weighted
@@ -320,3 +322,26 @@ def test_a_gradient_that_is_nan_is_named() -> None:
     wrong = verdict(score_part, lem.Model(unmasked, lem.Finite(2), SPACE, initial=initial))
     assert not wrong.passed and "mask the arguments" in wrong.message
     assert verdict(score_part, closed()).passed
+
+
+# --- chains
+
+
+def chain_factors(wrong: float) -> lem.Factored:
+    """The factors of `chain_step`, their transitions off by `wrong` nats into state 0."""
+    return lem.Factored(
+        first=lambda params: jnp.log(params["first"]),
+        transition=lambda params: jnp.log(params["moves"]) + jnp.array([wrong, 0.0]),
+        emission=lambda params, x, context: poisson.logpmf(x[:, None], params["rate"]),
+    )
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1e-3])
+def test_factors_of_a_chain_that_are_not_its_declared_step_are_named(wrong: float) -> None:
+    model = lem.Model(chain_step, lem.Chain(2, chain_first), CHAIN, factored=chain_factors(wrong))
+    series = short_series(np.random.default_rng(0), 12)
+    report = lem.check(model, series, KEY)
+    assert ("factors" in report.failed) == (wrong > 0)
+    if wrong:
+        part = next(part for part in report.parts if part.name == "factors")
+        assert "log p(x) of sequence" in part.message and "by its factors" in part.message

@@ -75,7 +75,7 @@ MESSAGES = [
     (
         Independent({"a": Poisson()}),
         {"a": [nan, -1]},
-        r"column 'a' without its missing values: Poisson: observations\[0\] = -1: exp",
+        r"column 'a': Poisson: observations\[1\] = -1: exp",
     ),
     (Independent({"a": Poisson()}), {"a": [nan, nan]}, r"column 'a' has no observed value: expected"),
     (

@@ -75,7 +75,7 @@ def test_float32_stays_close_to_float64() -> None:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = fitted().save(tmp_path / "fit")
     series = lem.sequences(COUNTS, lengths=LENGTHS)
-    loaded = lem.load(path, model=lem.HMM(2, lem.families.Poisson()), data=series)
+    loaded = lem.load(path, model=lem.HMM(2, lem.families.Poisson()), data=series, weights=WEIGHTS)
     jax.tree.map(np.testing.assert_array_equal, loaded.params, fitted().params)
     assert loaded.model == fitted().model
     for one, other in zip(loaded.viterbi(), fitted().viterbi(), strict=True):

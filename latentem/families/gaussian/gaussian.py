@@ -79,6 +79,10 @@ class Gaussian(Family):
             raise ValueError(f"Gaussian: column {column} has no observed entry: expected at least one; drop the column")
         return replace(self, dim=x.shape[1], missing=self.missing or missing), x
 
+    def read(self, x: Any) -> tuple[Gaussian, np.ndarray]:
+        x = checks.finite("Gaussian", checks.matrix("Gaussian", x, self.dim), missing=True)
+        return replace(self, missing=self.missing or door.has_nan(x)), x
+
     def constraints(self) -> Params:
         mean = real(self._size)
         if self.full:

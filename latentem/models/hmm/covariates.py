@@ -31,23 +31,26 @@ def names(covariates: Any) -> tuple[str, ...]:
     return found
 
 
-def observed(series: lem.Sequences, family: Any, covariates: tuple[str, ...]) -> lem.Sequences:
+def observed(series: lem.Sequences, family: Any, covariates: tuple[str, ...], new: bool = False) -> lem.Sequences:
     """The series of what the family is given: its own columns where it names them, else what is no covariate. A step
     whose columns are all missing, or whose response is, becomes NaN as a whole, whatever its covariates."""
     from_series = getattr(family, "of_sequences", None)
-    own = getattr(family, "columns", None) if from_series is None else None
+    own = family.columns if from_series is None else None
+    own = None if own is ... else own
     steps = series.steps
     if from_series is not None and (not covariates or not isinstance(steps, dict)):
-        return from_series(series)
+        return from_series(series, new)
     if not isinstance(steps, dict):
         return series
     kept = {name: a for name, a in steps.items() if (name not in covariates if own is None else name in own)}
     if own is None and covariates and len(kept) == 1:
         series = replace(series, steps=next(iter(kept.values())))
-        return series if from_series is None else from_series(series)
+        return series if from_series is None else from_series(series, new)
     if covariates and (not kept or from_series is not None):
         told = f"covariates={covariates}: leave {len(kept)} columns for the states to emit"
         raise ValueError(f"{told}: expected {'some' if from_series is None else 'one'}")
+    if own is None and covariates and family.columns is None:
+        return replace(series, steps=np.stack([np.asarray(a, np.float64) for a in kept.values()], axis=1))
     response = getattr(family, "response", None)
     if response not in kept or series.observed is not None:
         return replace(series, steps=kept)

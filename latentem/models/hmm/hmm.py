@@ -139,6 +139,14 @@ class HMM(States):
         declared.of_states.declare(steps)  # complains about unknown names to share or fix
         return declared, replace(series, steps=steps if z is None else columns.Step(steps, z))
 
+    def read(self, series: lem.Sequences) -> tuple[HMM, lem.Sequences]:
+        """The model and the sequences of new data: of any length, and missing wherever they are."""
+        z = columns.moves(series, self.covariates, self.covariate_at) if self.covariates else None
+        series = columns.observed(series, self.emission, self.covariates, new=True).without_gaps(new=True)
+        family, steps = self.emission.read(series.steps)
+        steps = steps if z is None else columns.Step(steps, z)
+        return replace(self, emission=family), replace(series, steps=steps)
+
     def constraints(self) -> Params:
         """Constraints of the params."""
         emission = self.of_states.constraints()["components"]

@@ -33,6 +33,23 @@ class States(Verbs):
     #: Whether a step is the same thing to all stages of a state.
     alike: bool = True
 
+    #: Observations are sequences.
+    sequential: bool = True
+
+    @property
+    def columns(self) -> Any:
+        """The columns it names; None where a step is one array, `...` where all columns are steps and covariates."""
+        own = None if hasattr(self.emission, "of_sequences") else self.emission.columns
+        if own is None or own is ...:
+            return ... if self.covariates else own
+        return tuple(dict.fromkeys((*own, *self.covariates)))
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        """Labels that a column may hold."""
+        if column in self.covariates:
+            return None
+        return self.emission.levels_of(column if self.emission.columns else None)
+
     @property
     def of_states(self) -> Mixture:
         """The states as components of a mixture: what all that concerns emissions is left to."""

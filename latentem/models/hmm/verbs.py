@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import chain
-from latentem.building import jit
+from latentem.building import as_key, jit
 from latentem.families import Family
 
 
@@ -42,16 +43,23 @@ class Verbs:
         return which
 
     def filter(self, fit: Any, x: Any = None) -> Any:
-        """p(state | observations up to this step), (T, K)."""
-        return _answer(lambda *a: self.by_state(chain.filtered(*a)), fit, x)
+        """p(state | observations up to this step), (T, K); NaN, and a warning, for a sequence that is impossible."""
+        return _probabilities("filter", lambda *a: self.by_state(chain.filtered(*a)), fit, x)
 
     def smooth(self, fit: Any, x: Any = None) -> Any:
-        """p(state | all observations of the sequence), (T, K)."""
-        return _answer(lambda *a: self.by_state(chain.smoothed(*a)), fit, x)
+        """p(state | all observations of the sequence), (T, K); NaN, and a warning, for one that is impossible."""
+        return _probabilities("smooth", lambda *a: self.by_state(chain.smoothed(*a)), fit, x)
 
     def viterbi(self, fit: Any, x: Any = None) -> Any:
-        """The most probable path of states, (T,)."""
-        return _answer(lambda *a: self.state_of(chain.viterbi(*a)[0][:, 0]), fit, x)
+        """The most probable path of states, (T,); -1, and a warning, for a sequence that is impossible."""
+
+        def path(model: Any, params: Any, series: lem.Sequences) -> np.ndarray:
+            states, score = chain.viterbi(model, params, series)
+            lost = np.isneginf(score[:, 0])
+            found = self.state_of(states[:, 0])
+            return _marked("viterbi", model, params, series, lost, found, -1) if lost.any() else found
+
+        return _answer(path, fit, x)
 
     def viterbi_top(self, fit: Any, n: int, x: Any = None) -> tuple[Any, np.ndarray]:
         """(the `n` most probable paths, (T, n); log p(x, path) of each, (N, n))."""
@@ -63,6 +71,8 @@ class Verbs:
 
     def sample_path(self, fit: Any, key: Any, draws: int = 1, x: Any = None) -> Any:
         """Paths of states drawn from their posterior given all observations, (T, draws)."""
+
+        key = as_key(key, "sample_path")
 
         def drawn(model: Any, params: Any, series: lem.Sequences) -> np.ndarray:
             return self.state_of(chain.sample_paths(model, params, series, key, draws))
@@ -84,8 +94,13 @@ class Verbs:
         """
         if not isinstance(horizon, int) or horizon < 1:
             raise ValueError(f"forecast({horizon!r}): expected a number of steps of at least 1")
-        series = fit.sequences(x)
-        state = chain.filtered(fit.model, fit.params, series)[np.cumsum(series.lengths) - 1]
+        model, data = fit.at(x)
+        series = data.observations
+        state = chain.filtered(model, fit.params, series)[np.cumsum(series.lengths) - 1]
+        lost = ~(state.sum(axis=1) > 0.5)
+        if lost.any():
+            _marked("forecast", model, fit.params, series, lost, state, np.nan)
+            state = np.where(lost[:, None], np.nan, state)
         found = []
         for matrix in matrices(fit, covariates, horizon):
             state = state @ matrix
@@ -158,7 +173,7 @@ class Verbs:
 
 def declared(fit: Any) -> Any:
     """The HMM with what the data of the fit said about its family."""
-    return fit.model.factored.first.__self__
+    return fit.model.declaration
 
 
 def matrices(fit: Any, covariates: Any, n: int) -> np.ndarray:
@@ -239,6 +254,35 @@ def simulate(hmm: Any, params: Any, log_moves: Float[Array, "*n M M"], key: Arra
     return states, jax.vmap(observe)(states, jax.random.split(draws, n))
 
 
+def _probabilities(what: str, verb: Any, fit: Any, x: Any) -> Any:
+    """Probabilities of all steps, NaN for sequences that are impossible."""
+
+    def known(model: Any, params: Any, series: lem.Sequences) -> np.ndarray:
+        found = verb(model, params, series)
+        bad = ~(found.sum(axis=1) > 0.5)
+        if not bad.any():
+            return found
+        return _marked(what, model, params, series, np.logical_or.reduceat(bad, series.starts), found, np.nan)
+
+    return _answer(known, fit, x)
+
+
+def _marked(
+    what: str, model: Any, params: Any, series: lem.Sequences, lost: np.ndarray, found: np.ndarray, mark: float
+) -> np.ndarray:
+    """`found` (T, ...) with `mark` in the place of all steps of the sequences that are `lost`, and a warning that names
+    the first of them."""
+    n = int(np.argmax(lost))
+    step = int(chain.first_impossible(model, params, series)[n])
+    told = f"{what}: sequence {n} is impossible from step {step} on (log p is -inf)"
+    warnings.warn(f"{told}; its rows are {mark:g}", stacklevel=4)
+    of_steps = np.repeat(lost, series.lengths)
+    if len(found) != len(of_steps):
+        return found
+    return np.where(of_steps.reshape((-1,) + (1,) * (found.ndim - 1)), mark, found)
+
+
 def _answer(verb: Any, fit: Any, x: Any) -> Any:
-    series = fit.sequences(x)
-    return series.split(verb(fit.model, fit.params, series))
+    model, data = fit.at(x)
+    series = data.observations
+    return series.split(verb(model, fit.params, series))

@@ -154,6 +154,10 @@ class IRT(Statistics, Verbs):
             refuse_too_few_items(model, rows)
         return model, rows
 
+    def stated(self) -> lem.Model:
+        """The model of data that have been seen, as a `Model`."""
+        return _model(self)
+
     @property
     def _columns(self) -> tuple[str, ...]:
         return (("group",) if self.group else ()) + (("covariates",) if self.covariates else ())

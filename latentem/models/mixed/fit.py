@@ -62,7 +62,7 @@ class GeneralisedFit(WholeFit):
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, ready for JSON."""
         return {
-            **self._facts(),
+            **self.facts(),
             "formula": self.declaration.formula,
             "family": self.declaration.family,
             "fixed_effects": _plain(self.fixed_effects()),
@@ -169,7 +169,7 @@ class MixedFit(WholeFit):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, ready for JSON."""
-        facts = self._facts()
+        facts = self.facts()
         fixed = self.fixed_effects()
         return {
             **facts,

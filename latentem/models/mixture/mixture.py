@@ -71,6 +71,18 @@ class Mixture(Family):
                 raise ValueError(f"Mixture: no parameter {name!r} to share or fix: expected one of {known}")
         return declared, x
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        return self.family.columns
+
+    def levels_of(self, column: Any) -> tuple[Any, ...] | None:
+        return self.family.levels_of(column)
+
+    def read(self, x: Any) -> tuple[Mixture, Any]:
+        """The mixture and its observations, for new data: any number of rows."""
+        family, x = self.family.read(x)
+        return replace(self, family=family), x
+
     def constraints(self) -> Params:
         components = map_named(
             lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),

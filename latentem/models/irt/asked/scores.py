@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.building import chunked_map, jit, newton_ascent
+from latentem.building import as_key, chunked_map, jit, newton_ascent
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.asked.information import of_answered, of_items
 from latentem.models.irt.asked.sum_scores import eap_of_sums
@@ -66,11 +66,12 @@ def scores(fit: Any, method: str = "eap", x: Any = None, key: Any = None, draws:
         raise ValueError("method='map': this ability is a histogram and has no density; use method='eap'")
     if method == "plausible" and key is None:
         raise ValueError("method='plausible' draws at random: pass key=jax.random.key(0), or another key")
+    key = key if method != "plausible" else as_key(key)
     if method == "plausible" and draws < 1:
         raise ValueError(f"draws={draws!r}: expected a positive number")
     if irt.specific is not None and method != "eap":
         raise ValueError(f"method={method!r}: a bifactor model is scored by 'eap'")
-    rows = fit._read(x).observations
+    rows = fit.at(x)[1].observations
     with jax.enable_x64(True):
         params = fit.params
         if method == "eapsum":

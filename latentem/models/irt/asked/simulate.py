@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from latentem.building import jit
+from latentem.building import as_key, jit
 from latentem.models.irt.abilities import persons
 from latentem.models.irt.declared import Declared
 
@@ -32,7 +32,7 @@ def simulate(fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:
     irt: Declared = fit.model.declaration
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n={n!r}: expected a positive whole number of persons")
-    who, what = jax.random.split(key)
+    who, what = jax.random.split(as_key(key, "simulate"))
     beside = {name: np.asarray(a) for name, a in fit.data.observations.items() if name != "answers"}
     if beside:
         shares = fit.data.weights / np.sum(fit.data.weights)

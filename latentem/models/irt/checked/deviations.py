@@ -45,7 +45,7 @@ def deviations(fit: Any, x: Any = None) -> Deviations:
     """Deviations of the answers of persons, those of the fit by default, at their posterior mean abilities."""
     irt: Declared = fit.model.declaration
     theta = fit.scores("eap", x)["theta"]
-    rows = dict(fit._read(x).observations)
+    rows = dict(fit.at(x)[1].observations)
     with jax.enable_x64(True):
         rows["theta"] = theta.reshape(len(theta), -1)
         return Deviations(*map(np.asarray, _deviations(irt, fit.params, rows)))

@@ -35,7 +35,7 @@ def summary(fit: Fit) -> str:
     lines.extend(f"  note: {note}" for note in (*fit.notes, *reasons))
     lines.extend(_optima_lines(fit))
     if errors is not None:  # what a ready model reports takes a maximum and a problem of moderate size, as they do
-        lines.extend(f"  {line}" for line in getattr(fit.declaration, "report", lambda fit: [])(fit))
+        lines.extend(f"  {line}" for line in getattr(fit._ready, "report", lambda fit: [])(fit))
     size = sum(np.size(a) for a in jax.tree.leaves(fit.params))
     lines.append("")
     lines.extend(parameter_lines(fit, errors) if errors is None or size > LISTED else table_lines(fit, errors))
