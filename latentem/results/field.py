@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from latentem.ascent.host import observed_information
 from latentem.forms.field.records import FieldPoint, Records, is_quadratic, records_of
@@ -48,7 +49,8 @@ class FieldFit(WholeFit):
         records = self.point.records
         if name not in records.bounds:
             raise ValueError(f"field({name!r}): expected one of {', '.join(records.bounds)}")
-        latent, bound = records.model.latent, records.bounds[name]
+        latent: Any = records.model.latent
+        bound = records.bounds[name]
         length, first = latent.lengths()[name], records.offsets[name]
         at = first + np.arange(length * bound.size)
         variance = self.point.factor.inverse[records.symbolic.entries(at, at)]
@@ -79,9 +81,7 @@ class FieldFit(WholeFit):
         if coordinates == "free":
             return free
         with jax.enable_x64(True):
-            slopes = jax.jacobian(lambda u: jax.flatten_util.ravel_pytree(self.model.space.constrain(u))[0])(
-                jnp.asarray(self.point.u)
-            )
+            slopes = jax.jacobian(lambda u: ravel_pytree(self.model.space.constrain(u))[0])(jnp.asarray(self.point.u))
         return np.asarray(slopes) @ free @ np.asarray(slopes).T
 
     def standard_errors(self, kind: str = "observed") -> Any:

@@ -168,7 +168,7 @@ class Point:
         kept = sum(float(np.trace(q)) for q in self.prior_quadratics)
         entries = self.system.layout.size + (len(self.beta) if self.system.reml else 0)
         # tr(C^-1 sD'GD) = entries - tr(C^-1 P), with the fixed effects in C under REML; y'Py = s e'We + u'Pu.
-        return self.sigma**2 * (self.quadratic + entries - kept)
+        return float(self.sigma**2 * (self.quadratic + entries - kept))
 
     @cached_property
     def score(self) -> Float[np.ndarray, " P"]:
