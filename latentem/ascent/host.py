@@ -100,7 +100,7 @@ def climb(
     """
     walk = _Walk(at, np.asarray(theta, dtype=np.float64), at(theta))
     walk.trace.append(walk.point.log_likelihood)
-    for _ in range(em_steps):
+    for _ in range(min(em_steps, 2) if getattr(walk.point, "costly", False) else em_steps):
         if not walk.try_step(walk.point.px_em() - walk.theta, 1e-8):
             break
     if max_iterations and not hasattr(walk.point, "average_information"):
@@ -157,10 +157,19 @@ def _average_information(walk: _Walk, scales: np.ndarray, limit: int, callback: 
 
 
 def observed_information(
-    at: Callable[[np.ndarray], Any], theta: np.ndarray, scales: np.ndarray, step: float = STEP
+    at: Callable[[np.ndarray], Any], theta: np.ndarray, scales: np.ndarray, step: float = STEP, centre: Any = None
 ) -> Float[np.ndarray, "P P"]:
-    """Minus the derivative of the score, by central differences."""
+    """Minus the derivative of the score: by central differences, or by forward ones from `centre`, the score at
+    `theta`, which take half as long and hold to about five digits."""
     rows = []
+    if centre is not None:
+        step = step / 10
+        for k, scale in enumerate(scales):
+            h = np.zeros(len(theta))
+            h[k] = step * scale
+            rows.append((centre - at(theta + h).score) / (step * scale))
+        found = np.array(rows)
+        return (found + found.T) / 2
     for k, scale in enumerate(scales):
         h = np.zeros(len(theta))
         h[k] = step * scale
@@ -173,8 +182,9 @@ def _exact(walk: _Walk, scales: np.ndarray, limit: int) -> tuple[np.ndarray, flo
     """Newton with the exact information: (that information, decrement, whether it converged)."""
     information, decrement = np.full((len(scales), len(scales)), np.nan), np.inf
     for _ in range(max(limit, 1)):
-        information = observed_information(walk.at, walk.theta, scales)
-        walk.evaluations += 2 * len(scales)
+        costly = getattr(walk.point, "costly", False)
+        information = observed_information(walk.at, walk.theta, scales, centre=walk.point.score if costly else None)
+        walk.evaluations += (1 if costly else 2) * len(scales)
         values, vectors = la.eigh(information * np.outer(scales, scales))
         score = vectors.T @ (walk.point.score * scales)
         size = np.maximum(np.abs(values), 1e-9 * np.max(np.abs(values)))

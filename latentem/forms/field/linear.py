@@ -103,6 +103,11 @@ class Point:
             value += 2 * float(np.log(np.abs(np.diagonal(self._s[0]))).sum())
         return -0.5 * float(value)
 
+    @property
+    def costly(self) -> bool:
+        """Whether a factor and its inverse take long enough to save some."""
+        return self.system.layout.symbolic.storage > 300_000
+
     @cached_property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
         """Covariance of the estimates of the fixed effects."""

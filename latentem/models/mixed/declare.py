@@ -118,6 +118,14 @@ def levels_of(term: formulas.Random, frame: Any) -> np.ndarray:
     return joined
 
 
+def _distinct(term: formulas.Random, frame: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(levels that are there, which of them each record has): numbers are sorted as numbers, not as text."""
+    whole = frame[term.factors[0]].to_numpy() if len(term.factors) == 1 else levels_of(term, frame)
+    whole = whole if whole.dtype.kind in "iu" else text_of(whole)
+    seen, place = np.unique(whole, return_inverse=True)
+    return text_of(seen), place
+
+
 def effects_of(
     random: Sequence[formulas.Random], coordinates: Sequence[Columns], frame: Any, relationship: Mapping[str, Structure]
 ) -> tuple[Effect, ...]:
@@ -129,14 +137,15 @@ def effects_of(
     found: list[Effect] = []
     taken: dict[str, int] = {}
     for term, columns in zip(random, coordinates, strict=True):
-        seen = levels_of(term, frame)
-        count = len(np.unique(seen))
+        structure = relationship.get(term.name, Exchangeable())
+        seen, place = _distinct(term, frame) if isinstance(structure, Exchangeable) else (levels_of(term, frame), None)
+        count = len(seen) if place is not None else len(np.unique(seen))
         if count < 2:
             raise ValueError(
                 f"{term.name} has one level, {str(seen[0])!r}: a random effect needs at least two; leave it out"
             )
-        structure = relationship.get(term.name, Exchangeable())
         bound = structure.bind(seen, term.name)
+        codes = bound.index(seen) if place is None else bound.index(seen)[place]
         r = columns.values.shape[1]
         if r == 0:
             raise ValueError(f"({term.expression} | {term.name}) has no column: expected (1 | {term.name})")
@@ -147,7 +156,7 @@ def effects_of(
             )
         name = term.name if term.name not in taken else f"{term.name}.{taken[term.name]}"
         taken[term.name] = taken.get(term.name, 0) + 1
-        found.append(Effect(name, columns.names, bound, bound.index(seen), columns.values))
+        found.append(Effect(name, columns.names, bound, codes, columns.values))
     return tuple(found)
 
 
