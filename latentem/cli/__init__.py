@@ -1,11 +1,11 @@
-"""The command `latentem` with `demo`, `mixture`, `hmm`, `irt` and `mixed`; `latentem --help` says what they take.
+"""Command `latentem`: `demo`, `mixture`, `hmm`, `irt`, `mixed`, `statespace`, `modes`, `predict`; `--help` says more.
 
-Exit codes: 0, done; 2, the input or the options cannot be used, with one line on stderr; 3, a fit did not
-converge, its files are written all the same.
+Exit codes: 0, done; 1, results cannot be written, and none of them is; 2, the input or the options cannot be used, with
+one line on stderr; 3, a fit did not converge, its files are written all the same.
 
 What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
 
-- `demo`, `mixture`, `hmm`, `irt`, `mixed`: one command each.
+- `demo`, `mixture`, `hmm`, `irt`, `mixed`, `statespace`, `modes`, `predict`: one command each.
 - `reading`: columns of CSV and Parquet files, with their places for complaints.
 - `common`: what the commands that fit share; `errors`: what is told in one line.
 - `environment`: what is set before JAX is imported.
@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from latentem.cli import demo, environment, hmm, irt, mixed, mixture
-from latentem.cli.errors import InputError
+from latentem.cli import demo, environment, hmm, irt, mixed, mixture, modes, predict, statespace
+from latentem.cli.errors import InputError, OutputError, shown
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,8 +45,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="{demo,mixture,hmm,irt,mixed}")
-    for name, module in (("demo", demo), ("mixture", mixture), ("hmm", hmm), ("irt", irt), ("mixed", mixed)):
+    own = {"demo": demo, "mixture": mixture, "hmm": hmm, "irt": irt, "statespace": statespace, "modes": modes}
+    own |= {"mixed": mixed, "predict": predict}
+    commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(own) + "}")
+    for name, module in own.items():
         told = (module.__doc__ or "").strip()
         command = commands.add_parser(
             name,
@@ -75,19 +78,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         options.parser.error(_unknown(unknown[0], options.parser))
     environment.prepare()
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = options.run(options)
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"latentem {options.command}: {error}", file=sys.stderr)
+        print(shown(f"latentem {options.command}: {error}"), file=sys.stderr)
         return 2
+    except OutputError as error:
+        print(shown(f"latentem {options.command}: {error}"), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"latentem {options.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of standard output: files answer for themselves
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"latentem {options.command}: standard output: {error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _unknown(argument: str, command: argparse.ArgumentParser) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from latentem.cli.errors import InputError, one_line
-from latentem.cli.reading import Columns
+from latentem.cli.errors import InputError, OutputError, one_line
+from latentem.cli.reading import Columns, text_of
+from latentem.results import files, saving
 
 if TYPE_CHECKING:
     from latentem import Fit
@@ -68,19 +70,18 @@ def described(
         raise InputError(f"--covariance {covariance} goes with family gaussian, not {family}")
     of_column = getattr(lem.families, FAMILIES[family])
     table = {name: columns.values[name] for name in chosen}
-    matrix = np.stack(list(table.values()), axis=1)
     if family == "gaussian":
         tied = covariance == "tied"
         structure = "full" if tied or covariance is None else covariance
-        return lem.families.Gaussian(structure), ("covariance",) if tied else (), matrix
+        return lem.families.Gaussian(structure), ("covariance",) if tied else (), table
     if family == "student_t":
         if not gaps:
             columns.refuse_missing(chosen, "student_t needs complete rows; remove the row")
-        return of_column(), (), matrix
+        return of_column(), (), table
     if len(chosen) == 1:
         if not gaps:
             columns.refuse_missing(chosen, "remove the row")
-        return of_column(), (), table[chosen[0]]
+        return of_column(), (), table
     return lem.families.Independent({name: of_column() for name in chosen}), (), table
 
 
@@ -112,6 +113,93 @@ def add_search(parser: argparse.ArgumentParser, out: str) -> None:
     add("--out", type=Path, metavar="DIR", help=f"folder for fit.json and {out}")
 
 
+@dataclass
+class Results:
+    """Files of one run, written together: under temporary names first, and named when all of them are on the disk.
+
+    fit.json is named last, and taken away before the first of the others is named: where it is, the files beside it
+    belong to it.
+
+    Args:
+        folder: of --out.
+    """
+
+    folder: Path
+    parts: dict[str, Callable[[Any], None]] = field(default_factory=dict)
+
+    def text(self, name: str, body: Callable[[Any], None]) -> None:
+        """A text file; `body(file)` writes it."""
+
+        def encoded(file: Any) -> None:
+            wrapped = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+            body(wrapped)
+            wrapped.flush()
+            wrapped.detach()
+
+        self.parts[name] = encoded
+
+    def table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """A CSV file."""
+
+        def body(file: Any) -> None:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(header)
+            lines.writerows(rows)
+
+        self.text(name, body)
+
+    def fit(self, fit: Fit, more: Mapping[str, Any] | None = None) -> None:
+        """fit.json, with `more` in it, and fit.npz, which `latentem predict` and `lem.load` read."""
+        content = finite({**fit.to_dict(), "notes": list(fit.notes), **(more or {})})
+        self.text("fit.json", lambda file: file.write(json.dumps(content, indent=2, allow_nan=False) + "\n"))
+        self.parts["fit.npz"] = lambda file: saving.write(fit, file)
+
+    def write(self) -> None:
+        """Write all of them.
+
+        Raises:
+            OutputError: one cannot be written; none of them is left, and those that were there before stay.
+        """
+        done: dict[str, Path] = {}
+        try:
+            for name, body in self.parts.items():
+                done[name] = files.written(self.folder / name, body)
+            if "fit.json" in done:
+                (self.folder / "fit.json").unlink(missing_ok=True)
+            for name in sorted(done, key=lambda name: name == "fit.json"):
+                os.replace(done[name], self.folder / name)
+            files.settle(self.folder)
+        except BaseException as error:
+            for part in done.values():
+                part.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
+            told = f"--out {self.folder}: {error.strerror or one_line(error)}"
+            raise OutputError(f"{told}; nothing was written") from None
+
+    @property
+    def names(self) -> str:
+        """The files, for the reader."""
+        return ", ".join(str(self.folder / name) for name in self.parts if name != "fit.npz")
+
+
+def add_id(parser: argparse.ArgumentParser) -> None:
+    """The option that names rows."""
+    parser.add_argument("--id", metavar="COLUMN", help="column that names the rows, for the files of --out")
+
+
+def with_id(path: Path, name: str | None, header: list[str], rows: list[Any]) -> tuple[list[str], list[Any]]:
+    """Header and rows of a table with the names of the rows in front, where a column has them.
+
+    Raises:
+        InputError: no such column.
+    """
+    if name is None:
+        return header, rows
+    found = text_of(path, name)
+    return [name, *header], [[cell, *row] for cell, row in zip(found, rows, strict=True)]
+
+
 def write(
     fit: Fit,
     folder: Path,
@@ -123,30 +211,23 @@ def write(
     """Write fit.json, with `more` in it, and a table beside it.
 
     Raises:
-        InputError: the folder cannot be written.
+        OutputError: the folder cannot be written; nothing is left half-written.
     """
-    try:
-        with open(folder / "fit.json", "w", encoding="utf-8") as file:
-            json.dump(finite({**fit.to_dict(), **(more or {})}), file, indent=2, allow_nan=False)
-            file.write("\n")
-    except OSError as error:
-        raise InputError(f"--out {folder}: {error.strerror or one_line(error)}") from None
-    write_table(folder / name, header, rows)
+    results = Results(folder)
+    results.fit(fit, more)
+    results.table(name, header, rows)
+    results.write()
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file.
 
     Raises:
-        InputError: the folder cannot be written.
+        OutputError: the folder cannot be written; nothing is left half-written.
     """
-    try:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file, lineterminator="\n")
-            lines.writerow(header)
-            lines.writerows(rows)
-    except OSError as error:
-        raise InputError(f"--out {path.parent}: {error.strerror or one_line(error)}") from None
+    results = Results(path.parent)
+    results.table(path.name, header, rows)
+    results.write()
 
 
 def make_folder(folder: Path | None) -> None:

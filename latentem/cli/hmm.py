@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentem.cli import common, reading
-from latentem.cli.errors import InputError, one_line
+from latentem.cli.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from latentem import Fit
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="distribution of the first state: free, or stationary, that of the transition matrix (default free)",
     )
+    common.add_id(parser)
     common.add_search(parser, "states.csv")
 
 
@@ -76,11 +77,11 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
     several = "" if series.n == 1 else f", {series.n} sequences"
-    print(f"{options.data}, columns {', '.join(names)}{several}")
-    print(fit.summary())
+    told = [f"{options.data}, columns {', '.join(names)}{several}", fit.summary()]
     if options.out is not None:
-        _write(fit, options.out)
-        print(f"\nwrote {options.out / 'fit.json'} and {options.out / 'states.csv'}")
+        told.append(f"\nwrote {_write(fit, options)}")
+    for line in told:
+        print(shown(line))
     if not fit.status.ok:
         print(f"latentem hmm: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
         return 3
@@ -96,10 +97,15 @@ def _refuse_apart(columns: reading.Columns, sequence: str) -> None:
         raise InputError(f"{columns.path}: {told}: sort the rows by sequence, then by time")
 
 
-def _write(fit: Fit, folder: Path) -> None:
+def _write(fit: Fit, options: argparse.Namespace) -> str:
+    """Write the files; what they are called."""
     smoothed, path = fit.smooth(), fit.viterbi()
     if isinstance(path, list):
         smoothed, path = np.concatenate(smoothed), np.concatenate(path)
     header = [*(f"state_{k}" for k in range(smoothed.shape[1])), "viterbi"]
-    rows = ([*p, state] for p, state in zip(smoothed.tolist(), path.tolist(), strict=True))
-    common.write(fit, folder, "states.csv", header, rows)
+    rows = [[*p, state] for p, state in zip(smoothed.tolist(), path.tolist(), strict=True)]
+    results = common.Results(options.out)
+    results.fit(fit)
+    results.table("states.csv", *common.with_id(options.data, options.id, header, rows))
+    results.write()
+    return results.names

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentem.cli import common, reading
-from latentem.cli.errors import InputError, one_line
+from latentem.cli.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from latentem import Fit
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--guessing-prior", type=_pair, metavar="MEAN,SD", help="normal prior on the logit of guessing (3pl, 4pl)")
     add("--max-iterations", type=common.at_least_1, default=10_000, metavar="N", help="of EM (default 10000)")
     add("--check-grid", action="store_true", help="fit again on twice as many nodes and report what changed")
+    common.add_id(parser)
     add("--out", type=Path, metavar="DIR", help="folder for fit.json, items.csv and scores.csv")
 
 
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     import latentem as lem
 
     beside = [name for name in (options.weights, options.group) if name is not None]
-    items = options.items or [name for name in reading.header(options.data) if name not in beside]
+    items = options.items or [name for name in reading.header(options.data) if name not in [*beside, options.id]]
     for name in beside:
         if name in items:
             raise InputError(f"column {name!r} is also among --items: expected different columns")
@@ -85,18 +86,17 @@ def run(options: argparse.Namespace) -> int:
     with ThreadPoolExecutor(1) as meanwhile:
         files = options.out and (meanwhile.submit(fit.scores, "eap"), meanwhile.submit(_model_fit, fit))
         table = _items(fit)
-        print(f"{options.data}, {len(items)} items")
-        print(fit.summary())
-        print()
-        print(_text(table))
+        told = [f"{options.data}, {len(items)} items", fit.summary(), "", _text(table)]
         check = fit.grid_check if fit.status.ok else None
         if options.check_grid:
             check = fit.check_grid()
-            print(f"\n{check}")
+            told.append(f"\n{check}")
     if files:
         scores, m2 = files
-        _write(fit, table, scores.result(), {"m2": m2.result(), "grid": check and check.to_dict()}, options.out)
-        print(f"\nwrote {', '.join(str(options.out / name) for name in ('fit.json', 'items.csv', 'scores.csv'))}")
+        more = {"m2": m2.result(), "grid": check and check.to_dict()}
+        told.append(f"\nwrote {_write(fit, table, scores.result(), more, options)}")
+    for line in told:
+        print(shown(line))
     if not fit.status.ok:
         print(f"latentem irt: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
         return 3
@@ -140,16 +140,26 @@ def _text(table: dict[str, np.ndarray]) -> str:
 
 
 def _write(
-    fit: Fit, table: dict[str, np.ndarray], scores: dict[str, np.ndarray], more: dict[str, Any], folder: Path
-) -> None:
+    fit: Fit,
+    table: dict[str, np.ndarray],
+    scores: dict[str, np.ndarray],
+    more: dict[str, Any],
+    options: argparse.Namespace,
+) -> str:
+    """Write the files; what they are called."""
     theta, errors = (np.asarray(scores[name]).reshape(len(scores["theta"]), -1) for name in ("theta", "se"))
     d = theta.shape[1]
     stem = ["theta"] if d == 1 else [f"theta_{i + 1}" for i in range(d)]
     header = [*stem, *(f"{name}_se" for name in stem)]
-    common.write(fit, folder, "scores.csv", header, np.concatenate([theta, errors], axis=1).tolist(), more)
+    results = common.Results(options.out)
+    results.fit(fit, more)
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     lines = ([("" if isinstance(v, float) and np.isnan(v) else v) for v in row] for row in rows)
-    common.write_table(folder / "items.csv", list(table), lines)
+    results.table("items.csv", list(table), lines)
+    scored = np.concatenate([theta, errors], axis=1).tolist()
+    results.table("scores.csv", *common.with_id(options.data, options.id, header, scored))
+    results.write()
+    return results.names
 
 
 def _pair(text: str) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentem.cli import common, reading
-from latentem.cli.errors import InputError, one_line
+from latentem.cli.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from latentem import Fit, Mixture
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--components", type=common.at_least_1, required=True, metavar="K", help="number of components")
     common.add_family(parser, "--family", "component")
     add("--weights", metavar="COLUMN", help="column that says how often each row counts")
+    common.add_id(parser)
     common.add_search(parser, "responsibilities.csv")
 
 
@@ -66,11 +67,11 @@ def run(options: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
-    print(f"{options.data}, columns {', '.join(names)}")
-    print(fit.summary())
+    told = [f"{options.data}, columns {', '.join(names)}", fit.summary()]
     if options.out is not None:
-        _write(fit, options.out)
-        print(f"\nwrote {options.out / 'fit.json'} and {options.out / 'responsibilities.csv'}")
+        told.append(f"\nwrote {_write(fit, options)}")
+    for line in told:
+        print(shown(line))
     if not fit.status.ok:
         print(f"latentem mixture: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
         return 3
@@ -85,7 +86,12 @@ def _declare(options: argparse.Namespace, columns: reading.Columns) -> tuple[Mix
     return lem.Mixture(family, options.components, shared=shared), data
 
 
-def _write(fit: Fit, folder: Path) -> None:
+def _write(fit: Fit, options: argparse.Namespace) -> str:
+    """Write the files; what they are called."""
     responsibilities = fit.responsibilities()
     header = [f"component_{k}" for k in range(responsibilities.shape[1])]
-    common.write(fit, folder, "responsibilities.csv", header, responsibilities.tolist())
+    results = common.Results(options.out)
+    results.fit(fit)
+    results.table("responsibilities.csv", *common.with_id(options.data, options.id, header, responsibilities.tolist()))
+    results.write()
+    return results.names

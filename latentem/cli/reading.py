@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import zlib
 from array import array
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isinf, nan
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,13 @@ class Columns:
         path: the file.
         values: column name -> array of shape (N,); NaN where the value is missing.
         places: what to call row n in a message ("line 7").
+        names: what the codes of a column of names stand for.
     """
 
     path: Path
     values: dict[str, Float[np.ndarray, " N"]]
     places: Sequence[str]
+    names: dict[str, list[Any]] = field(default_factory=dict)
 
     def refuse_missing(self, names: Sequence[str], advice: str) -> None:
         """InputError where one of these columns has a missing value."""
@@ -65,6 +69,8 @@ def read(path: Path, names: Sequence[str], named: Collection[str] = ()) -> Colum
             columns = _csv(path, names, named)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise InputError(f"{path} is compressed and cannot be read to its end: is it truncated?") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: expected a CSV file or a Parquet file") from None
     except OSError as error:
@@ -73,6 +79,17 @@ def read(path: Path, names: Sequence[str], named: Collection[str] = ()) -> Colum
         if np.isnan(values).all():
             raise InputError(f"{path}: column {name!r} has no value at all: expected numbers")
     return columns
+
+
+def text_of(path: Path, name: str) -> list[str]:
+    """The cells of a column as they stand, such as names of rows.
+
+    Raises:
+        InputError: as `read` says.
+    """
+    codes = read(path, [name], named=[name])
+    known = codes.names[name]
+    return ["" if np.isnan(code) else str(known[int(code)]) for code in codes.values[name]]
 
 
 def header(path: Path) -> list[str]:
@@ -96,14 +113,26 @@ class _NoColumns(InputError):
         self.names = names
 
 
-def _csv(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
+def _opened(path: Path) -> Any:
+    """The text of a CSV file, compressed or not."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
     # utf-8-sig: spreadsheets put a byte order mark before the header.
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file, strict=True)
+    return (gzip.open if zipped else open)(path, "rt", newline="", encoding="utf-8-sig")
+
+
+def _separator(text: str) -> str:
+    """What sets fields apart in a header: commas, or semicolons or tabs where there is no comma."""
+    return next((mark for mark in (",", ";", "\t") if mark in text), ",")
+
+
+def _csv(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
+    with _opened(path) as file:
+        mark = _separator(file.readline())
+        file.seek(0)
+        lines = csv.reader(file, strict=True, delimiter=mark)
         try:
             header = [name.strip() for name in next(lines, [])]
-            if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-                raise InputError(f"{path}: the header {header[0]!r} has no comma: expected fields set apart by commas")
             chosen = _chosen(path, header, names)
             values, places = [array("d") for _ in chosen], array("q")
             codes: dict[str, dict[str, int]] = {name: {} for name in named}
@@ -116,7 +145,8 @@ def _csv(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
                 for i, column in zip(chosen, values, strict=True):
                     known = codes.get(header[i])
                     if known is None:
-                        column.append(_number(row[i], path, header[i], lines.line_num))
+                        cell = row[i].replace(",", ".") if mark == ";" else row[i]
+                        column.append(_number(cell, path, header[i], lines.line_num))
                     else:
                         missing = row[i].strip().lower() in MISSING
                         column.append(nan if missing else known.setdefault(row[i].strip(), len(known)))
@@ -126,7 +156,7 @@ def _csv(path: Path, names: Sequence[str], named: Collection[str]) -> Columns:
     if not places:
         raise InputError(f"{path} has a header and no rows: expected one line for each observation")
     columns = {name: np.array(column) for name, column in zip(names, values, strict=True)}
-    return Columns(path, columns, _Numbered("line", places))
+    return Columns(path, columns, _Numbered("line", places), {name: list(known) for name, known in codes.items()})
 
 
 def _number(text: str, path: Path, column: str, line: int) -> float:
@@ -156,6 +186,7 @@ def _parquet(path: Path, names: Sequence[str], named: Collection[str]) -> Column
             header = file.schema_arrow.names
             _chosen(path, header, names)
             table = file.read(columns=list(names))
+        known = {name: list(dict.fromkeys(c for c in table[name].to_pylist() if c is not None)) for name in named}
         columns = {
             name: _codes(table[name]) if name in named else _arrow_column(path, name, table[name], pa) for name in names
         }
@@ -164,7 +195,7 @@ def _parquet(path: Path, names: Sequence[str], named: Collection[str]) -> Column
         raise InputError(f"{path} {told}; is it truncated?") from None
     if table.num_rows == 0:
         raise InputError(f"{path} has no rows: expected one for each observation")
-    return Columns(path, columns, _Numbered("row", range(table.num_rows)))
+    return Columns(path, columns, _Numbered("row", range(table.num_rows)), known)
 
 
 def _codes(column: Any) -> Float[np.ndarray, " N"]:

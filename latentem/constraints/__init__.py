@@ -18,6 +18,7 @@ representable step), `contains`, `boundary` and `log_det_jacobian`; you get `bat
 from latentem.constraints.base import Constraint
 from latentem.constraints.constants import fixed
 from latentem.constraints.elementwise import interval, positive, real, unit
+from latentem.constraints.entrywise import Diagonal, Entries, diagonal, entries
 from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.patterns import pattern
 from latentem.constraints.repeats import repeated
@@ -29,11 +30,15 @@ from latentem.constraints.vectors import ordered, simplex
 
 __all__ = [
     "Constraint",
+    "Diagonal",
+    "Entries",
     "ParameterSpace",
     "Standardised",
     "Tied",
     "correlation",
     "covariance",
+    "diagonal",
+    "entries",
     "fixed",
     "interval",
     "ordered",

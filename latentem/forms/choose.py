@@ -17,6 +17,8 @@ from latentem.forms.anchors.search import compress
 from latentem.forms.base import Form, Prepared
 from latentem.forms.chain.form import ChainForm
 from latentem.forms.hard import formula as formula_form
+from latentem.forms.kalman.declared import StepForm
+from latentem.forms.kalman.form import KalmanForm
 from latentem.forms.rows import RowForm
 from latentem.model import Model
 
@@ -94,6 +96,17 @@ def chain(model: Model, data: Data, wishes: Wishes) -> Problem | None:
     return Problem.of(form, data, found, wishes.dtype)
 
 
+def kalman(model: Model, data: Data, wishes: Wishes) -> Problem | None:
+    """Filter and smoother, where the latent is a Gaussian chain."""
+    form = KalmanForm.of(model, data.observations) or StepForm.of(model, data.observations)
+    if form is None:
+        return None
+    if wishes.compress is True:
+        raise ValueError(f"compress=True: {model.name} is a chain, whose steps are not independent: leave it out")
+    found = Compression(False, "sequences are not exchangeable observations", rows=data.n, observations=data.n)
+    return Problem.of(form, data, found, wishes.dtype)
+
+
 def formula(model: Model, data: Data, wishes: Wishes) -> Problem | None:
     """The formula that the model declares, where it has one that applies to these data."""
     form = _by_formula(model, data.observations)
@@ -133,7 +146,7 @@ def rows(model: Model, data: Data, wishes: Wishes) -> Problem | None:
 
 
 #: In order; the last one always applies. To add a form: a rule here, before those that it is better than.
-RULES: tuple[Rule, ...] = (chain, formula, anchors, rows)
+RULES: tuple[Rule, ...] = (chain, kalman, formula, anchors, rows)
 
 SMALL_ENOUGH = "small enough as it is"
 
@@ -142,13 +155,19 @@ def choose_form(model: Model, data: Data, dtype: str = "float64", by_formula: bo
     """The form that the model declares for these data, without a search for sufficiency: a chain's, its formula where
     it has one that applies (and may be used), else the declaration row by row; and the data as that form wants them."""
     formula = _by_formula(model, data.observations) if by_formula else None
-    form = ChainForm.of(model, data.observations) or formula or RowForm(model)
+    form = of_chain(model, data.observations) or formula or RowForm(model)
     return form, form.of_new(data, dtype)
 
 
 def as_declared(model: Model, observations: Any = None) -> Form:
     """The form that evaluates the declaration as it stands, on these observations or on any."""
-    return ChainForm.of(model, observations) or RowForm(model)
+    return of_chain(model, observations) or RowForm(model)
+
+
+def of_chain(model: Model, observations: Any = None) -> Form | None:
+    """The form of a latent that is a chain; None where it is none."""
+    rows = observations
+    return ChainForm.of(model, rows) or KalmanForm.of(model, rows) or StepForm.of(model, rows)
 
 
 def _on_rows(model: Model, data: Data, found: Compression, wishes: Wishes) -> Problem:

@@ -80,7 +80,7 @@ def again(model: Model, data: Any) -> tuple[Model, Any]:
         return model, observations
     if not hasattr(ready, "read"):
         declared, observations = ready.declare(observations)
-        return declared, observations
+        return declared if isinstance(declared, Model) else _stated(model, declared), observations
     known, observations = ready.read(observations)
     return _stated(model, known), observations
 

@@ -18,16 +18,25 @@ from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixed import Mixed
 from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.modal import Modal
+from latentem.models.statespace import AR, DynamicFactor, LocalLevel, LocalTrend, StateSpace, Structural
 
 __all__ = [
+    "AR",
     "HMM",
     "HSMM",
     "IRT",
+    "DynamicFactor",
     "GaussianMixture",
     "ItemModel",
     "KMeans",
+    "LocalLevel",
+    "LocalTrend",
     "Mixed",
     "Mixture",
+    "Modal",
+    "StateSpace",
+    "Structural",
     "logit_normal",
     "responses",
 ]

@@ -8,6 +8,7 @@ What flows out: a Figure. To add one: a file with a function of a fit that draws
 `__all__`.
 """
 
+from latentem.plot.chains import components, smoothed_readings, stabilisation
 from latentem.plot.density import mixture_density
 from latentem.plot.effects import profile, random_effects, residuals
 from latentem.plot.items import item_curves
@@ -15,11 +16,14 @@ from latentem.plot.states import state_probabilities
 from latentem.plot.trace import log_likelihood_trace
 
 __all__ = [
+    "components",
     "item_curves",
     "log_likelihood_trace",
     "mixture_density",
     "profile",
     "random_effects",
     "residuals",
+    "smoothed_readings",
+    "stabilisation",
     "state_probabilities",
 ]

@@ -13,7 +13,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,12 @@ def write(path: Path, header: Mapping[str, Any], params: Any, arrays: Mapping[st
     if path.is_dir():
         raise ValueError(f"{path} is a folder: expected a name for the file, such as {path / 'fit.npz'}")
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    atomically(path, content(header, params, arrays))
+    return path
+
+
+def content(header: Mapping[str, Any], params: Any, arrays: Mapping[str, np.ndarray]) -> Callable[[Any], None]:
+    """What writes the content into a binary file: see `write`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     whole = {"format": FORMAT, **header, "params": [_keys(p) for p, _ in leaves]}
     of_params = {f"param{i}": np.asarray(a) for i, (_, a) in enumerate(leaves)}
@@ -72,8 +78,7 @@ def write(path: Path, header: Mapping[str, Any], params: Any, arrays: Mapping[st
         text = np.frombuffer(json.dumps(whole).encode(), np.uint8)
         np.savez(file, header=text, **arrays, **of_params)  # pyright: ignore[reportArgumentType]
 
-    atomically(path, body)
-    return path
+    return body
 
 
 def read(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], Any, dict[str, np.ndarray]]:

@@ -37,6 +37,15 @@ def save(fit: Any, path: str | Path) -> Path:
         ValueError: the path is a folder.
         OSError: the file cannot be written.
     """
+    return archive.write(Path(path), *_parts(fit))
+
+
+def write(fit: Any, file: Any) -> None:
+    """The content of that file into a binary file that is open."""
+    archive.content(*_parts(fit))(file)
+
+
+def _parts(fit: Any) -> tuple[dict[str, Any], Any, dict[str, np.ndarray]]:
     header = {
         **{k: v for k, v in facts(fit).items() if k != "model"},
         "name": fit.name,
@@ -48,7 +57,7 @@ def save(fit: Any, path: str | Path) -> Path:
         **declared(fit),
         "errors": _errors(fit),
     }
-    return archive.write(Path(path), header, fit.params, {"trace": fit.trace, "starts": fit.starts})
+    return header, fit.params, {"trace": fit.trace, "starts": fit.starts}
 
 
 def declared(fit: Any) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""Fit a state space model to columns of a CSV or Parquet file whose rows follow one another in time.
+
+Models: local-level, local-trend, structural (with --seasonal, --cycle), ar (with --order), dynamic-factor (with
+--factors). A value that is missing is a reading that was not made. Prints the estimates. With --out DIR it also writes
+DIR/fit.json and DIR/states.csv: for each row the smoothed states with their standard deviations and the readings with
+missing ones filled in; with --horizon N, DIR/forecast.csv. Exit code 0; 2 for input that cannot be used; 3 when the fit
+did not converge.
+
+  latentem statespace nile.csv --model local-level --columns volume --horizon 10 --out fit
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentem.cli import common, reading
+from latentem.cli.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from latentem import Fit
+
+MODELS = ("local-level", "local-trend", "structural", "ar", "dynamic-factor")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latentem statespace`."""
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
+    add("--columns", type=common.names, default=[], metavar="A,B", help="columns to fit, by name")
+    add("--model", choices=MODELS, default="local-level", metavar="NAME", help=f"{', '.join(MODELS)}")
+    add("--seasonal", type=common.at_least_1, metavar="N", help="period of a season, of structural")
+    add("--cycle", action="store_true", help="a stochastic cycle, of structural")
+    add("--order", type=common.at_least_1, metavar="P", help="of ar (default 1)")
+    add("--factors", type=common.at_least_1, metavar="K", help="of dynamic-factor (default 1)")
+    add("--horizon", type=common.at_least_1, metavar="N", help="steps to forecast")
+    common.add_search(parser, "states.csv")
+    parser.set_defaults(starts=1)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, fit, print, write.
+
+    Returns:
+        0, or 3 where the fit did not converge.
+
+    Raises:
+        InputError: data, options or folder that cannot be used.
+    """
+    import jax
+
+    import latentem as lem
+
+    model = _model(options)
+    columns = reading.read(options.data, options.columns)
+    readings = np.stack([columns.values[name] for name in options.columns], axis=1)
+    common.make_folder(options.out)
+    try:
+        fit = lem.fit(
+            model,
+            readings,
+            key=jax.random.key(options.seed),
+            starts=options.starts,
+            max_iterations=options.max_iterations,
+        )
+    except ValueError as error:
+        raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
+    print(f"{options.data}, columns {', '.join(options.columns)}")
+    print(fit.summary())
+    if options.out is not None:
+        wrote = _write(fit, options)
+        print(f"\nwrote {', '.join(str(options.out / name) for name in wrote)}")
+    if not fit.status.ok:
+        print(f"latentem statespace: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _model(options: argparse.Namespace) -> Any:
+    import latentem as lem
+
+    of = {"seasonal": "structural", "order": "ar", "factors": "dynamic-factor", "cycle": "structural"}
+    for name, owner in of.items():
+        if getattr(options, name) and options.model != owner:
+            raise InputError(f"--{name} goes with --model {owner}, not {options.model}")
+    try:
+        if options.model == "local-trend":
+            return lem.LocalTrend()
+        if options.model == "structural":
+            return lem.Structural(seasonal=options.seasonal or 0, cycle=options.cycle)
+        if options.model == "ar":
+            return lem.AR(options.order or 1)
+        if options.model == "dynamic-factor":
+            return lem.DynamicFactor(options.factors or 1)
+    except ValueError as error:
+        raise InputError(one_line(error)) from None
+    return lem.LocalLevel()
+
+
+def _write(fit: Fit, options: argparse.Namespace) -> list[str]:
+    paths, filled = fit.smooth(), fit.impute()
+    d = paths.mean.shape[1]
+    spread = np.sqrt(np.maximum(np.diagonal(paths.covariance, axis1=1, axis2=2), 0.0))
+    header = [*(f"state_{k}" for k in range(d)), *(f"sd_{k}" for k in range(d)), *options.columns]
+    table = np.concatenate([paths.mean, spread, filled], axis=1).tolist()
+    common.write(fit, options.out, "states.csv", header, table)
+    if not options.horizon:
+        return ["fit.json", "states.csv"]
+    ahead = fit.forecast(options.horizon)
+    header = [f"{name}_{what}" for what in ("mean", "lower", "upper") for name in options.columns]
+    table = np.concatenate([ahead.mean, ahead.lower, ahead.upper], axis=1).tolist()
+    common.write_table(options.out / "forecast.csv", header, table)
+    return ["fit.json", "states.csv", "forecast.csv"]

@@ -1,0 +1,13 @@
+"""State space models: a Gaussian vector that moves, and readings of it, with any of them missing.
+
+- `statespace`: the general model, every matrix with given, free and equal entries.
+- `structural`: level, trend, season, cycle, regression. `autoregression`: AR. `factor`: dynamic factors.
+- `chained`: what they have in common. `pattern`: what may be said of a matrix. `verbs`: what a fit is asked.
+"""
+
+from latentem.models.statespace.autoregression import AR
+from latentem.models.statespace.factor import DynamicFactor
+from latentem.models.statespace.statespace import StateSpace
+from latentem.models.statespace.structural import LocalLevel, LocalTrend, Structural
+
+__all__ = ["AR", "DynamicFactor", "LocalLevel", "LocalTrend", "StateSpace", "Structural"]
