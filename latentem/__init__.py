@@ -16,7 +16,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latentem import building, chain, durations, families, kalman, posterior, priors
+from latentem import building, chain, durations, families, field, kalman, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
@@ -46,6 +46,8 @@ from latentem.fitting.batch import fit
 from latentem.fitting.climb import Snapshot
 from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
+from latentem.forms.field.constructors import exchangeable, flat, neighbours, pedigree, random_walk, relationship
+from latentem.forms.field.latent import Field
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
@@ -63,7 +65,6 @@ from latentem.models import (  # isort: skip
     GaussianMixture,
     ItemModel,
     KMeans,
-    Mixture,
     Segmentation,
     Topics,
     WordAlignment,
@@ -71,6 +72,8 @@ from latentem.models import (  # isort: skip
     DynamicFactor,
     LocalLevel,
     LocalTrend,
+    Mixed,
+    Mixture,
     Modal,
     StateSpace,
     Structural,
@@ -96,6 +99,7 @@ __all__ = [
     "Emission",
     "DynamicFactor",
     "Factored",
+    "Field",
     "Finite",
     "Fit",
     "Given",
@@ -110,6 +114,7 @@ __all__ = [
     "LinearGaussian",
     "LocalLevel",
     "LocalTrend",
+    "Mixed",
     "Mixture",
     "Modal",
     "Model",
@@ -137,22 +142,29 @@ __all__ = [
     "datasets",
     "durations",
     "em",
+    "exchangeable",
     "families",
+    "field",
     "fit",
     "fixed",
+    "flat",
     "interval",
     "kalman",
     "likelihood_ratio_test",
     "load",
     "logit_normal",
     "operator",
+    "neighbours",
     "ordered",
+    "pedigree",
     "plot",
     "polynomial_decay",
     "positive",
     "posterior",
     "priors",
+    "random_walk",
     "real",
+    "relationship",
     "repeated",
     "responses",
     "select",

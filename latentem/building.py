@@ -3,8 +3,10 @@
 - `jit`, `seldom`: compile a function as the package does, so that no program waits for the thread pool and Ctrl-C is
   heard; `seldom` for what runs a few times, compiled in two thirds of the time.
 - `chunk_rows`, `chunked_map`, `chunked_sum`: over rows in cache-sized chunks.
+- `climb`, `observed_information`: EM and Newton on the host, from scores alone.
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
 - `chi_squared_tail`: P(chi-squared >= x).
+- `WholeFit`: a Fit whose observations share one latent.
 - `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
 - `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
   `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
@@ -16,6 +18,7 @@
 0.05
 """
 
+from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
 from latentem.data.lattice import read_image
@@ -32,8 +35,11 @@ from latentem.numerics.keys import as_key
 from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
 from latentem.numerics.newton import newton_ascent
 from latentem.numerics.operators import Callables, Dense, Diagonal, Matrix, Operator, operator
+from latentem.results.whole import WholeFit
 
 __all__ = [
+    "Climb",
+    "WholeFit",
     "sparse_counts",
     "read_image",
     "CandidatesForm",
@@ -63,8 +69,10 @@ __all__ = [
     "chunk_rows",
     "chunked_map",
     "chunked_sum",
+    "climb",
     "jit",
     "newton_ascent",
+    "observed_information",
     "seldom",
     "tables",
 ]

@@ -268,7 +268,10 @@ def test_a_folder_is_no_file(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "the following arguments are required: {demo,mixture,hmm,irt,statespace,modes,predict}; see latentem"),
+        (
+            (),
+            "the following arguments are required: {demo,mixture,hmm,irt,statespace,modes,mixed,predict}; see",
+        ),
         (("mixtur",), "invalid choice: 'mixtur' (choose from 'demo', 'mixture', 'hmm', 'irt'"),
         (("demo", "--outt", "x"), "no option --outt: did you mean --out?"),
         (("mixture",), "the following arguments are required: DATA, --components"),

@@ -14,10 +14,11 @@ PUBLIC = {
     "latentem.constraints",
     "latentem.durations",
     "latentem.families",
+    "latentem.field",
     "latentem.kalman",
     "latentem.priors",
 }
-OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels"}
+OUTSIDE = {"jax", "numpy", "scipy", "jaxtyping", "optax", "statsmodels", "formulae", "pandas"}
 
 
 def imported(source: str) -> Iterator[str]:

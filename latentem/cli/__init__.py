@@ -5,8 +5,8 @@ one line on stderr; 3, a fit did not converge, its files are written all the sam
 
 What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
 
-- `demo`, `mixture`, `hmm`, `irt`, `statespace`, `modes`, `reconstruct`, `topics`, `align`, `segment`, `predict`: one
-  command each.
+- `demo`, `mixture`, `hmm`, `irt`, `mixed`, `statespace`, `modes`, `reconstruct`, `topics`, `align`, `segment`,
+  `predict`: one command each.
 - `reading`: columns of CSV and Parquet files, with their places for complaints.
 - `common`: what the commands that fit share; `arrays`: those of arrays, texts and images.
 - `errors`: what is told in one line.
@@ -32,6 +32,7 @@ from latentem.cli import (
     environment,
     hmm,
     irt,
+    mixed,
     mixture,
     modes,
     predict,
@@ -60,8 +61,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
-    own = {"demo": demo, "mixture": mixture, "hmm": hmm, "irt": irt, "statespace": statespace, "modes": modes}
-    own |= {"reconstruct": reconstruct, "topics": topics, "align": align, "segment": segment, "predict": predict}
+    own = {"demo": demo, "mixture": mixture, "hmm": hmm, "irt": irt, "mixed": mixed, "statespace": statespace}
+    own |= {"modes": modes, "reconstruct": reconstruct, "topics": topics, "align": align, "segment": segment}
+    own |= {"predict": predict}
     commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(own) + "}")
     for name, module in own.items():
         told = (module.__doc__ or "").strip()

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from latentem.datasets.tables.abo_blood import abo_blood
     from latentem.datasets.tables.airquality import airquality
     from latentem.datasets.tables.attitude import attitude
+    from latentem.datasets.tables.cake import cake
     from latentem.datasets.tables.carcinoma import carcinoma
+    from latentem.datasets.tables.cattle_pneumonia import cattle_pneumonia
     from latentem.datasets.tables.cement import cement
     from latentem.datasets.tables.diabetes import diabetes
+    from latentem.datasets.tables.dyestuff import dyestuff
+    from latentem.datasets.tables.dyestuff_simulated import dyestuff_simulated
     from latentem.datasets.tables.earthquakes import earthquakes
     from latentem.datasets.tables.genetic_linkage import genetic_linkage
     from latentem.datasets.tables.hasselblad import hasselblad
@@ -28,9 +32,13 @@ if TYPE_CHECKING:
     from latentem.datasets.tables.lsat6 import lsat6
     from latentem.datasets.tables.lsat7 import lsat7
     from latentem.datasets.tables.motorette import motorette
+    from latentem.datasets.tables.mrode_calves import mrode_calves
     from latentem.datasets.tables.murray import murray
     from latentem.datasets.tables.nile import nile
     from latentem.datasets.tables.old_faithful import old_faithful
+    from latentem.datasets.tables.pastes import pastes
+    from latentem.datasets.tables.penicillin import penicillin
+    from latentem.datasets.tables.sleepstudy import sleepstudy
     from latentem.datasets.tables.widows import widows
 
 __all__ = [
@@ -38,9 +46,13 @@ __all__ = [
     "abo_blood",
     "airquality",
     "attitude",
+    "cake",
     "carcinoma",
+    "cattle_pneumonia",
     "cement",
     "diabetes",
+    "dyestuff",
+    "dyestuff_simulated",
     "earthquakes",
     "genetic_linkage",
     "hasselblad",
@@ -48,9 +60,13 @@ __all__ = [
     "lsat6",
     "lsat7",
     "motorette",
+    "mrode_calves",
     "murray",
     "nile",
     "old_faithful",
+    "pastes",
+    "penicillin",
+    "sleepstudy",
     "widows",
 ]
 

@@ -20,6 +20,7 @@ from latentem.fitting.attempt import Attempt, Task
 from latentem.fitting.climb import Options, Snapshot, first_of
 from latentem.fitting.digits import as_declared, verdict
 from latentem.fitting.edges import at_edges
+from latentem.fitting.field import fit_field
 from latentem.fitting.host import fit_on_host
 from latentem.fitting.online import fit_online, read_batches
 from latentem.fitting.outcome import Outcome
@@ -93,6 +94,10 @@ def fit(
         ValueError, TypeError: in one line, before anything is compiled: data, weights, options or initial params that
             cannot be used, a log-likelihood that is not a finite scalar at the start.
     """
+    if hasattr(model, "fit_whole"):  # records that share one latent: nothing adds over rows
+        return model.fit_whole(data, **_given(locals()))
+    if getattr(getattr(model, "latent", None), "shared", False):
+        return fit_field(model, data, **_given(locals()))
     began = time.perf_counter()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
@@ -192,6 +197,12 @@ def fit(
         given=data,
         weighted=bool(np.any(read.weights != 1.0)),
     )
+
+
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options of `fit` that differ from their defaults."""
+    defaults = fit.__kwdefaults__ or {}
+    return {name: value for name, value in arguments.items() if name in defaults and value is not defaults[name]}
 
 
 def _annealed(annealing: Annealing | None, problem: Problem, m_step: Any, starts: Any) -> tuple[Any, bool]:

@@ -18,6 +18,7 @@ from latentem.models.hmm import HMM
 from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
+from latentem.models.mixed import Mixed
 from latentem.models.mixture import GaussianMixture, Mixture
 from latentem.models.modal import Modal
 from latentem.models.segmentation import Segmentation
@@ -36,6 +37,7 @@ __all__ = [
     "KMeans",
     "LocalLevel",
     "LocalTrend",
+    "Mixed",
     "Mixture",
     "Modal",
     "Segmentation",

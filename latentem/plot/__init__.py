@@ -10,6 +10,7 @@ What flows out: a Figure. To add one: a file with a function of a fit that draws
 
 from latentem.plot.chains import components, smoothed_readings, stabilisation
 from latentem.plot.density import mixture_density
+from latentem.plot.effects import profile, random_effects, residuals
 from latentem.plot.images import image_panels
 from latentem.plot.items import item_curves
 from latentem.plot.states import state_probabilities
@@ -21,6 +22,9 @@ __all__ = [
     "item_curves",
     "log_likelihood_trace",
     "mixture_density",
+    "profile",
+    "random_effects",
+    "residuals",
     "smoothed_readings",
     "stabilisation",
     "state_probabilities",

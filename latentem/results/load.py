@@ -15,6 +15,7 @@ from latentem.data import Data
 from latentem.model import Model
 from latentem.model.declared import declare, read_new, state
 from latentem.results import archive, codec
+from latentem.results.field import FieldFit
 from latentem.results.fingerprint import fingerprint, weighted
 from latentem.results.fit import Fit
 
@@ -78,6 +79,10 @@ def load(path: str | Path, model: Any = None, data: Any = None, weights: Any = N
             raise ValueError(f"{path}: {name} computes from its data: pass lem.load(path, model=, data=)")
         ready, observations, _ = model.on_host(data, weights)
         return Fit(params=params, declaration=ready, data=Data(observations, np.ones(1)), **arrays, **fields)
+    if hasattr(model, "loaded"):  # records that share one latent
+        return model.loaded(data, weights=weights, params=params, **arrays, **fields)
+    if getattr(getattr(model, "latent", None), "shared", False):
+        return FieldFit(params=params, model=model, declaration=model, table=data, weights=weights, **arrays, **fields)
     stated = _of_file(path, header, params)
     if model is not None:
         stated = _given(path, model, data, stated, header, params)

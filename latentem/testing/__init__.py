@@ -25,6 +25,7 @@ from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part
 from latentem.testing.density import density_part
+from latentem.testing.field import check_field
 from latentem.testing.lookups import indices_part, quadrature_part, unused_part
 from latentem.testing.objective import objective_part
 from latentem.testing.report import Part, Report
@@ -79,6 +80,9 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
         - closed M-step: it maximises Q + log prior, or settles where the objective is stationary;
         - separable form: features . natural is the declared log p(x, z); factors of a chain: log p of its sequences.
 
+        Of a model with a `lem.Field`: score (against differences), objective, and a dense twin, the whole field written
+        out as one vector where it has at most 200 entries.
+
     Raises:
         ValueError, TypeError: as `lem.fit`, for data or a declaration that cannot be used at all.
 
@@ -89,6 +93,8 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
     >>> lem.check(model, np.array([0.0, 1.0, 5.0, 2.0]), jax.random.key(0)).passed
     True
     """
+    if getattr(getattr(model, "latent", None), "shared", False):
+        return check_field(model, data, key, weights)
     with jax.enable_x64(True):
         case, initial = build_case(model, data, key, weights)
         parts = (initial, *(part(case) for part in PARTS))
