@@ -40,17 +40,21 @@ def told(name: str, peer: str, a: list[float], b: list[float], difference: float
 
 
 def small() -> None:
-    """sleepstudy and Penicillin."""
+    """180 records of 18 subjects, simulated, and Penicillin."""
     import mixedlm
     import statsmodels.formula.api as smf
 
-    sleep = pd.DataFrame(lem.datasets.sleepstudy().columns)
+    rng = np.random.default_rng(18)
+    subject, days = np.repeat(np.arange(300, 318), 10), np.tile(np.arange(10.0), 18)
+    intercept, slope = rng.normal(250.0, 25.0, 18), rng.normal(10.0, 6.0, 18)
+    reaction = np.repeat(intercept, 10) + np.repeat(slope, 10) * days + rng.normal(0.0, 25.0, 180)
+    sleep = pd.DataFrame({"subject": subject, "days": days, "reaction": reaction})
     drug = pd.DataFrame(lem.datasets.penicillin().columns)
     drug["all"] = 1
     levels = {"plate": "0 + C(plate)", "sample": "0 + C(sample)"}
     cases = [
         (
-            "sleepstudy",
+            "18 subjects, intercepts and slopes",
             "reaction ~ days + (days | subject)",
             sleep,
             lambda: smf.mixedlm("reaction ~ days", sleep, groups=sleep.subject, re_formula="~days").fit(reml=True),

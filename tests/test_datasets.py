@@ -33,7 +33,6 @@ SHAPES = {
     "old_faithful": (272, 2),
     "pastes": (60, 3),
     "penicillin": (144, 3),
-    "sleepstudy": (180, 3),
     "widows": (7, 2),
 }
 TOTALS = {

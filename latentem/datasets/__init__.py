@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from latentem.datasets.tables.old_faithful import old_faithful
     from latentem.datasets.tables.pastes import pastes
     from latentem.datasets.tables.penicillin import penicillin
-    from latentem.datasets.tables.sleepstudy import sleepstudy
     from latentem.datasets.tables.widows import widows
 
 __all__ = [
@@ -66,7 +65,6 @@ __all__ = [
     "old_faithful",
     "pastes",
     "penicillin",
-    "sleepstudy",
     "widows",
 ]
 

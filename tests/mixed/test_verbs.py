@@ -6,17 +6,17 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from mixed import dense
+from mixed import dense, sleep
 
 import latentem as lem
 
-SLEEP = lem.datasets.sleepstudy()
+SLEEP = sleep.simulated()
 FORMULA = "reaction ~ days + (days | subject)"
 
 
 @pytest.fixture(scope="module")
 def fit() -> Any:
-    return lem.fit(lem.Mixed(FORMULA), SLEEP)
+    return lem.fit(lem.Mixed(FORMULA), SLEEP.columns)
 
 
 def whole(fit: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -80,7 +80,7 @@ def test_standard_errors_of_variances_are_those_of_the_differenced_likelihood(fi
 
 
 def test_prediction(fit: Any) -> None:
-    np.testing.assert_allclose(fit.predict(), fit.predict(SLEEP), rtol=1e-12)
+    np.testing.assert_allclose(fit.predict(), fit.predict(SLEEP.columns), rtol=1e-12)
     np.testing.assert_allclose(SLEEP.reaction - fit.predict(), fit.residuals(), rtol=1e-12)
     new = {"days": np.array([10.0, 10.0]), "subject": np.array([308, 999])}
     fixed = fit.params["fixed"] @ [1, 10]
@@ -95,7 +95,7 @@ def test_frequencies_stand_for_repeated_records() -> None:
     count = np.random.default_rng(0).integers(0, 3, size=180)
     rows = np.repeat(np.arange(180), count)
     repeated = {name: column[rows] for name, column in SLEEP.columns.items()}
-    one = lem.fit(lem.Mixed(FORMULA), SLEEP, weights=count)
+    one = lem.fit(lem.Mixed(FORMULA), SLEEP.columns, weights=count)
     two = lem.fit(lem.Mixed(FORMULA), repeated)
     assert one.log_likelihood == pytest.approx(two.log_likelihood, abs=1e-8)
     np.testing.assert_allclose(one.variance_components()["variance"], two.variance_components()["variance"], rtol=1e-6)
@@ -117,7 +117,7 @@ def test_precision_weights_scale_the_residual_variance() -> None:
 def test_saved_and_loaded(fit: Any, tmp_path: Path) -> None:
     path = fit.save(tmp_path / "fit")
     model = lem.Mixed(FORMULA)
-    again: Any = lem.load(path, model, SLEEP)
+    again: Any = lem.load(path, model, SLEEP.columns)
     assert again.status is fit.status and again.log_likelihood == fit.log_likelihood
     np.testing.assert_allclose(again.fixed_effects()["df"], fit.fixed_effects()["df"], rtol=1e-6)
     np.testing.assert_allclose(again.random_effects("subject")["days"], fit.random_effects("subject")["days"])
@@ -151,7 +151,7 @@ def test_tests_of_components(fit: Any) -> None:
 
 
 def test_uncorrelated_terms_are_two_effects() -> None:
-    fit: Any = lem.fit(lem.Mixed("reaction ~ days + (days || subject)"), SLEEP)
+    fit: Any = lem.fit(lem.Mixed("reaction ~ days + (days || subject)"), SLEEP.columns)
     assert -2 * fit.log_likelihood == pytest.approx(1743.7, abs=0.05)  # the REML criterion that lme4's manual prints
     assert [e.name for e in fit.solved.design.effects] == ["subject", "subject.1"]
 
@@ -170,16 +170,16 @@ def test_a_table_of_any_library_is_read() -> None:
     import pandas as pd
     import polars as pl
 
-    expected = lem.fit(lem.Mixed(FORMULA), SLEEP).log_likelihood
+    expected = lem.fit(lem.Mixed(FORMULA), SLEEP.columns).log_likelihood
     for table in (pd.DataFrame(SLEEP.columns), pl.DataFrame(SLEEP.columns)):
         assert lem.fit(lem.Mixed(FORMULA), table).log_likelihood == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_callback_stops_a_fit() -> None:
     seen = []
-    fit = lem.fit(lem.Mixed(FORMULA), SLEEP, callback=lambda s: seen.append(s.objective) or len(seen) == 2)
+    fit = lem.fit(lem.Mixed(FORMULA), SLEEP.columns, callback=lambda s: seen.append(s.objective) or len(seen) == 2)
     assert fit.status is lem.Status.interrupted and len(seen) == 2
-    assert lem.fit(lem.Mixed(FORMULA), SLEEP, initial=fit.params).status is lem.Status.converged
+    assert lem.fit(lem.Mixed(FORMULA), SLEEP.columns, initial=fit.params).status is lem.Status.converged
 
 
 def test_summary_reads_as_lme4_s(fit: Any) -> None:
@@ -203,8 +203,8 @@ def test_heritability_is_the_share_of_the_animals_and_keeps_to_its_bounds() -> N
 
 def test_a_pedigree_of_one_generation_is_exchangeable() -> None:
     founders = lem.pedigree(np.unique(SLEEP.subject), [0] * 18, [0] * 18)
-    related = lem.fit(lem.Mixed(FORMULA, {"subject": founders}), SLEEP)
-    plain = lem.fit(lem.Mixed(FORMULA), SLEEP)
+    related = lem.fit(lem.Mixed(FORMULA, {"subject": founders}), SLEEP.columns)
+    plain = lem.fit(lem.Mixed(FORMULA), SLEEP.columns)
     assert related.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-10)
     np.testing.assert_allclose(related.params["effects"]["subject"], plain.params["effects"]["subject"], rtol=1e-8)
 
