@@ -21,7 +21,7 @@ from latentem.cli import environment
 
 KEYS = (
     "model n_observations n_parameters log_likelihood log_prior aic bic status iterations evaluations "
-    "seconds parameters standard_errors"
+    "seconds parameters standard_errors notes"
 ).split()
 # mclust 6.0.0 (R 4.2.2), tol 1e-13: Old Faithful, two components, full covariances.
 OLD_FAITHFUL = -1130.2639602

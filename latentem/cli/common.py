@@ -150,7 +150,7 @@ class Results:
 
     def fit(self, fit: Fit, more: Mapping[str, Any] | None = None) -> None:
         """fit.json, with `more` in it, and fit.npz, which `latentem predict` and `lem.load` read."""
-        content = finite({**fit.to_dict(), "notes": list(fit.notes), **(more or {})})
+        content = finite({**fit.to_dict(), **(more or {})})
         self.text("fit.json", lambda file: file.write(json.dumps(content, indent=2, allow_nan=False) + "\n"))
         self.parts["fit.npz"] = lambda file: saving.write(fit, file)
 
@@ -180,7 +180,8 @@ class Results:
     @property
     def names(self) -> str:
         """The files, for the reader."""
-        return ", ".join(str(self.folder / name) for name in self.parts if name != "fit.npz")
+        told = [str(self.folder / name) for name in self.parts if name != "fit.npz"]
+        return " and ".join(told) if len(told) == 2 else ", ".join(told)
 
 
 def add_id(parser: argparse.ArgumentParser) -> None:

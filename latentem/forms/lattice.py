@@ -58,7 +58,7 @@ class LatticeForm(HostForm):
     neighbours: int
     coupling: float
     sweeps: int
-    first: Float[np.ndarray, K * lattice]
+    first: Float[np.ndarray, " K *lattice"]
     fixed: np.ndarray | None = None
     floor: float = 1e-12
     note: str | None = None
@@ -106,7 +106,7 @@ class LatticeForm(HostForm):
 
     # --- EM
 
-    def log_density(self, mean: np.ndarray, covariance: np.ndarray) -> Float[np.ndarray, K * lattice]:
+    def log_density(self, mean: np.ndarray, covariance: np.ndarray) -> Float[np.ndarray, " K *lattice"]:
         """log N(pixel | class), for every class and pixel."""
         d = self.image.shape[-1]
         out = np.empty((self.classes, *self.shape))
@@ -124,7 +124,7 @@ class LatticeForm(HostForm):
             out[k] -= np.log(np.diag(root)).sum() + 0.5 * d * np.log(2 * np.pi)
         return out
 
-    def maximize(self, q: Float[np.ndarray, K * lattice]) -> tuple[np.ndarray, np.ndarray]:
+    def maximize(self, q: Float[np.ndarray, " K *lattice"]) -> tuple[np.ndarray, np.ndarray]:
         """(means, covariances) of the classes, weighted by q."""
         d = self.image.shape[-1]
         flat, weights = self.image.reshape(-1, d), q.reshape(self.classes, -1)

@@ -28,6 +28,7 @@ def to_dict(fit: Any) -> dict[str, Any]:
         **facts(fit),
         "parameters": jax.tree.map(lambda a: np.asarray(a).tolist(), fit.params),
         "standard_errors": None if errors is None else jax.tree.map(_without_nan, errors),
+        "notes": list(fit.notes),
     }
 
 

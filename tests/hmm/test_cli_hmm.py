@@ -17,7 +17,7 @@ from latentem import datasets
 
 KEYS = (
     "model n_observations n_parameters log_likelihood log_prior aic bic status iterations evaluations "
-    "seconds parameters standard_errors"
+    "seconds parameters standard_errors notes"
 ).split()
 # EM in NumPy with random restarts: earthquakes, three states, free start (Zucchini and MacDonald 2009, table 3.1, have
 # 329.4603 with a stationary one).

@@ -15,7 +15,7 @@ from latentem import datasets
 
 KEYS = (
     "model n_observations n_parameters log_likelihood log_prior aic bic status iterations evaluations "
-    "seconds parameters standard_errors m2 grid"
+    "seconds parameters standard_errors notes m2 grid"
 ).split()
 Run = Callable[..., tuple[int, str, str]]
 

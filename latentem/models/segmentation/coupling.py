@@ -41,7 +41,7 @@ def estimate_coupling(form: LatticeForm, rounds: int, seed: int) -> float:
 
 def draw(
     label: Int[np.ndarray, "*lattice"],
-    density: Float[np.ndarray, K * lattice],
+    density: Float[np.ndarray, " K *lattice"],
     neighbours: int,
     coupling: float,
     rng: np.random.Generator,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import uniform_filter
@@ -12,7 +14,7 @@ PIXELS, STARTS = 20_000, 8
 
 def averaged_classes(
     image: Float[np.ndarray, "*lattice D"], classes: int, window: int
-) -> Float[np.ndarray, K * lattice]:
+) -> Float[np.ndarray, " K *lattice"]:
     """Responsibilities: 0.9 for the class of the nearest centre, the rest shared; classes in the order of their means.
 
     Args:
@@ -21,7 +23,8 @@ def averaged_classes(
         window: edge of the square that is averaged.
     """
     shape = image.shape[:-1]
-    smooth = uniform_filter(image, size=(*(window for _ in shape), 1), mode="nearest").reshape(-1, image.shape[-1])
+    size: Any = (*(window for _ in shape), 1)
+    smooth = uniform_filter(image, size=size, mode="nearest").reshape(-1, image.shape[-1])
     some = smooth[:: max(1, len(smooth) // PIXELS)]
     centres = kmeans(some, classes, np.random.default_rng(0))
     label = nearest(smooth, centres)
