@@ -270,7 +270,7 @@ def test_a_folder_is_no_file(run: Run, tmp_path: Path) -> None:
     [
         (
             (),
-            "the following arguments are required: {demo,mixture,hmm,irt,statespace,modes,mixed,predict}; see",
+            "the following arguments are required: {demo,mixture,hmm,irt,mixed,statespace,modes,",
         ),
         (("mixtur",), "invalid choice: 'mixtur' (choose from 'demo', 'mixture', 'hmm', 'irt'"),
         (("demo", "--outt", "x"), "no option --outt: did you mean --out?"),
