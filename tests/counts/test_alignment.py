@@ -28,7 +28,8 @@ DATA = (ENGLISH, GERMAN)
 
 
 def nltk_corpus() -> Any:
-    translate = pytest.importorskip("nltk.translate")
+    from nltk import translate
+
     return [translate.AlignedSent(g.split(), e.split()) for g, e in zip(GERMAN, ENGLISH, strict=True)]
 
 

@@ -16,8 +16,8 @@ BLUR = np.array([[0.8, 0.2, 0.0], [0.2, 0.6, 0.2], [0.0, 0.2, 0.8]])
 
 
 def test_richardson_lucy_is_that_of_scikit_image() -> None:
-    restoration = pytest.importorskip("skimage.restoration")
     from scipy.signal import convolve
+    from skimage import restoration
 
     rng = np.random.default_rng(0)
     truth = np.zeros((24, 20))

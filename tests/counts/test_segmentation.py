@@ -173,7 +173,8 @@ HISTOGRAMS = {
 
 @pytest.mark.parametrize("name", HISTOGRAMS)
 def test_thresholds_from_a_histogram_by_weights(name: str) -> None:
-    data = pytest.importorskip("skimage.data")
+    from skimage import data
+
     classes, value, means = HISTOGRAMS[name]
     counts = np.bincount(getattr(data, name)().ravel(), minlength=256).astype(float)
     grey = np.arange(256.0)

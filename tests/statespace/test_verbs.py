@@ -20,7 +20,8 @@ def _fit() -> lem.Fit:
 
 
 def test_gaps_are_bridged_as_statsmodels_does(fit: lem.Fit) -> None:
-    statespace = pytest.importorskip("statsmodels.tsa.statespace.structural")
+    from statsmodels.tsa.statespace import structural as statespace
+
     y = fit.data.observations.steps["y"]
     params = fit.params
     peer = statespace.UnobservedComponents(y, "llevel", use_exact_diffuse=True)
