@@ -118,10 +118,10 @@ def counts_model(latent: Any) -> lem.Model:
 SHAPES = (
     Shape("finite", lambda: counts_model(lem.Finite(2)), COUNTS, POISSON_START),
     Shape("hard", lambda: counts_model(lem.Finite(2, hard=True)), COUNTS + 1.0, POISSON_START),
-    Shape("grid", rasch_on("grid", 9), ANSWERS, RASCH_START),
+    Shape("grid", rasch_on("grid", 31), ANSWERS, RASCH_START),
     Shape("hermite", rasch_on("hermite", 9), ANSWERS, RASCH_START),
     Shape("adaptive", rasch_on("adaptive", 5), ANSWERS, RASCH_START),
-    Shape("sobol", lambda: lem.Model(two_nodes, lem.Continuous(2, "sobol", size=16), RASCH), ANSWERS, RASCH_START),
+    Shape("sobol", lambda: lem.Model(two_nodes, lem.Continuous(2, "sobol", size=256), RASCH), ANSWERS, RASCH_START),
     Shape("hessian", lambda: lem.Model(one_factor, lem.Continuous(1, "hessian"), FACTOR), FACTORS, FACTOR_START),
     Shape("given", lambda: lem.Model(one_factor, lem.Given(factor_posterior), FACTOR), FACTORS, FACTOR_START),
     Shape(

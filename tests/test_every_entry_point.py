@@ -96,7 +96,7 @@ def posterior(shape: Shape, path: Path) -> None:
     found = fitted(shape)
     assert found.data is not None
     leaves = jax.tree.leaves(found.posterior())
-    assert all(len(leaf) == found.data.n and not np.isnan(leaf).any() for leaf in leaves)
+    assert all(len(leaf) == found.data.n and not np.isnan(np.asarray(leaf, float)).any() for leaf in leaves)
 
 
 def predict(shape: Shape, path: Path) -> None:

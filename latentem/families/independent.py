@@ -222,7 +222,12 @@ def _declare_column(name: str, part: Family, column: Any, new: bool = False) -> 
         raise ValueError(f"column {name!r} has no observed value: expected at least one; drop the column")
     # A row that is there stands in for those that are not, so that complaints name the rows of the data.
     rows = np.where(seen.reshape((-1,) + (1,) * (array.ndim - 1)), array, array[int(np.argmax(seen))])
-    whole, values = _labelled(f"column {name!r}", part, rows, new)
+    try:
+        whole, values = _labelled(f"column {name!r}", part, rows, new)
+    except ValueError as error:
+        # The row that stood in may be the one complained of: it is named by its own place.
+        first, where = ("observations[0]", f"observations[{int(np.argmax(seen))}]")
+        raise ValueError(str(error).replace(first, where)) from None
     family = whole if new else part.declare(array[seen])[0]
     full = np.full((len(array), *values.shape[1:]), np.nan, values.dtype)
     full[seen] = values[seen]

@@ -7,7 +7,7 @@ looked up at -1 or beyond its end, but not one whose answer is masked afterwards
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -113,7 +113,7 @@ def index_fault(model: Model, params: Any, rows: Any) -> str:
         rows: pytree of arrays with leading axis N.
     """
     nodes = model.latent.nodes()
-    if nodes is None or not _looks_up(model, params, rows):
+    if nodes is None or not _looks_up(model, _shapes(rows)):
         return ""
     first = jax.tree.map(lambda a: np.asarray(a)[:ROWS], rows)
     faults = np.asarray(_faults(model, params, first, nodes[0]))
@@ -133,14 +133,24 @@ def _named(rows: Any) -> list[tuple[str, Any]]:
     return [(f"{jax.tree_util.keystr(path)} = " if path else "x = ", leaf) for path, leaf in leaves[:4]]
 
 
-def _one(model: Model, params: Any, rows: Any) -> tuple[Any, ...]:
-    x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a)[1:], jnp.result_type(a)), rows)
-    z = model.latent.example()
-    return params, x, jax.ShapeDtypeStruct(np.shape(z), jnp.result_type(z))
+def _shapes(tree: Any) -> tuple[Any, tuple[Any, ...]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((np.shape(a)[1:], str(jnp.result_type(a))) for a in leaves)
 
 
-def _looks_up(model: Model, params: Any, rows: Any) -> bool:
-    """Whether log p(x, z) indexes anything at all by what is not a constant."""
+def _of(shapes: tuple[Any, tuple[Any, ...]]) -> Any:
+    """One row, as shapes."""
+    structure, leaves = shapes
+    return structure.unflatten([jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves])
+
+
+def _params(model: Model) -> Any:
+    return jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
+
+
+@lru_cache(maxsize=256)
+def _looks_up(model: Model, shapes: tuple[Any, tuple[Any, ...]]) -> bool:
+    """Whether log p(x, z) of one row indexes anything at all by what is not a constant."""
 
     def finds(jaxpr: Any) -> bool:
         return any(
@@ -148,7 +158,9 @@ def _looks_up(model: Model, params: Any, rows: Any) -> bool:
             for e in jaxpr.eqns
         )
 
-    return finds(jax.make_jaxpr(model.complete_log_likelihood)(*_one(model, params, rows)).jaxpr)
+    return finds(
+        jax.make_jaxpr(model.complete_log_likelihood)(_params(model), _of(shapes), model.latent.example()).jaxpr
+    )
 
 
 def _programs(eqn: Any) -> list[Any]:
@@ -169,9 +181,13 @@ def _faults(model: Model, params: Any, rows: Any, nodes: Any) -> Array:
 
 def unused_params(model: Model, rows: Any) -> tuple[str, ...]:
     """Names of the params with something to estimate that appear in no log p(x, z)."""
-    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), "float32"))
-    _, x, _ = _one(model, params, rows)
-    program = jax.make_jaxpr(model.complete_log_likelihood)(params, x, *model.latent.arguments())
+    return _unused(model, _shapes(rows))
+
+
+@lru_cache(maxsize=256)
+def _unused(model: Model, shapes: tuple[Any, tuple[Any, ...]]) -> tuple[str, ...]:
+    params = _params(model)
+    program = jax.make_jaxpr(model.complete_log_likelihood)(params, _of(shapes), *model.latent.arguments())
     count = len(jax.tree.leaves(params))
     used = set(_reached(program.jaxpr))
     free = [c.size > 0 for c in model.space.constraints]

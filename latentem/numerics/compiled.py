@@ -105,6 +105,10 @@ class jit:
         """As that of `jax.jit`."""
         return self._program.lower(*args, **kwargs)
 
+    def clear_cache(self) -> None:
+        """As that of `jax.jit`."""
+        self._program.clear_cache()
+
 
 class seldom(jit):
     """`jit` of a function that runs a few times a fit, such as its starts and its second derivatives.

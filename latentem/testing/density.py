@@ -2,7 +2,8 @@
 
 It is what a forgotten log weight, a forgotten log p(z), a density that was not logged or a missing scale spoil, while
 EM climbs as if nothing were wrong. Where x has parts, the rest of an observation is held and each part is tried: a
-model of a response given covariates is a density of the response. Where nothing of x can be summed over, a sampler
+model of a response given covariates is a density of the response. Several counts may add up to a number that is
+given, so that their sum proves nothing against them. Where nothing of x can be summed over, a sampler
 says whether the expected score is zero, and log p(x) > 0 of counts or categories is impossible in any case.
 """
 
@@ -47,7 +48,7 @@ def density_part(case: Case) -> Part | None:
     if whole:
         of = f" over {whole[0]}" if len(leaves) > 1 else ""
         return Part(NAME, True, f"p(x){of} adds up to 1")
-    if known and len(leaves) == 1:
+    if known and len(leaves) == 1 and np.prod(leaves[0].shape[1:]) <= (1 if _is_discrete(leaves[0]) else 2):
         total = min(known[0][1], key=lambda t: abs(t - 1))
         told = f"p(x) adds up to {total:.6g} over all x, not to 1"
         return Part(NAME, False, f"{told}: look for a log weight, log p(z), log or scale that was forgotten")
@@ -112,6 +113,10 @@ def _integrals(case: Case, structure: Any, leaves: list[np.ndarray], part: int, 
     if seen.min() >= 0:
         half = (abs(centre) or spread) * np.exp(2.5 * t)
         found.append(float(np.sum(_at(case, structure, leaves, part, half[:, None]) * half) * 2.5 * step))
+    if np.abs(seen).max() <= 2 * np.pi:
+        # An angle: its density repeats itself along the line.
+        turn = np.linspace(-np.pi, np.pi, MOST, endpoint=False)
+        found.append(float(np.sum(_at(case, structure, leaves, part, turn[:, None])) * 2 * np.pi / MOST))
     if seen.min() >= 0 and seen.max() <= 1:
         # The interval: points gather at both ends, where a density may be infinite.
         middle = 0.5 * (1 + np.tanh(t))
