@@ -95,8 +95,8 @@ def log_prob(shape: Shape, path: Path) -> None:
 def posterior(shape: Shape, path: Path) -> None:
     found = fitted(shape)
     assert found.data is not None
-    leaves = jax.tree.leaves(found.posterior())
-    assert all(len(leaf) == found.data.n and not np.isnan(np.asarray(leaf, float)).any() for leaf in leaves)
+    leaves = jax.tree.leaves(found.posterior().each)
+    assert all(len(leaf) == found.data.n and not np.isnan(leaf).any() for leaf in leaves)
 
 
 def predict(shape: Shape, path: Path) -> None:

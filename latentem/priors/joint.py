@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import jax
@@ -103,9 +104,15 @@ def _check_entry(path: Path, part: Prior | Callable[[Any], Any], tree: Any) -> N
         if not hasattr(tree, "describe"):
             raise ValueError(f"{_named(path)} = {part}: expected a dict of priors by name, or a function")
         try:
-            jax.eval_shape(part.log_prob, jax.ShapeDtypeStruct(tree.shape, jnp.result_type(float)))
+            _try(part, tuple(tree.shape), jnp.result_type(float))
         except ValueError as error:
             raise ValueError(f"{_named(path)}: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _try(part: Prior, shape: tuple[int, ...], dtype: Any) -> None:
+    """Trace a prior on a param of this shape, once: models are replaced often, and their priors stay."""
+    jax.eval_shape(part.log_prob, jax.ShapeDtypeStruct(shape, dtype))
 
 
 def _named(path: Path) -> str:
