@@ -67,7 +67,7 @@ def _kind(request: pytest.FixtureRequest) -> str:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_filter_smoother_and_expected_sums_are_those_of_the_joint_distribution(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     unknown = kind in ("diffuse", "constant")
@@ -76,8 +76,8 @@ def test_filter_smoother_and_expected_sums_are_those_of_the_joint_distribution(k
     declared, series = KINDS[kind].declare(drawn(rng, lengths))
     model = declared.model()
     params = random_params(model, rng)
-    if kind == "stationary":  # of an unstable system there is no stationary distribution
-        assume(np.max(np.abs(np.linalg.eigvals(lem.kalman.matrices(model, params).transition))) < 0.95)
+    # An unstable system has no stationary distribution, and the dense algebra cancels where states grow without end.
+    assume(np.max(np.abs(np.linalg.eigvals(lem.kalman.matrices(model, params).transition))) < 0.9)
     data = model.latent.read(series, weights)
     with jax.enable_x64(True):
         form = KalmanForm(model)
