@@ -48,9 +48,6 @@ class _Held:
     def average_information(self) -> np.ndarray:
         return self._point.average_information[np.ix_(self._free, self._free)]
 
-    def px_em(self) -> np.ndarray:
-        raise NotImplementedError("a profile climbs by Newton only")
-
 
 def profile(fit: Any, name: str, *, level: float = 0.95, points: int = 6) -> Profile:
     """Profile of a standard deviation or of a fixed effect.
