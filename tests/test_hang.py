@@ -22,7 +22,7 @@ LIMIT = 150
 SMALLEST = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.scipy.linalg import solve_triangular
-from latentem.compiled import jit
+from latentem.numerics.compiled import jit
 
 def both(a, b):  # two calls that do not depend on each other, among more than eight operations
     solve = jax.vmap(lambda m, v: solve_triangular(m, v, lower=True))
