@@ -17,37 +17,69 @@ in `tests/families/registry.py`, and a paragraph in `docs/mixtures.md`.
 from latentem.families.autoregressive import Autoregressive
 from latentem.families.base import Family
 from latentem.families.bernoulli import Bernoulli
+from latentem.families.beta import Beta
+from latentem.families.binomial import Binomial
 from latentem.families.categorical import Categorical
 from latentem.families.custom import Custom
 from latentem.families.exponential import Exponential
+from latentem.families.factor import FactorGaussian
 from latentem.families.gamma import Gamma
 from latentem.families.gaussian import Gaussian
 from latentem.families.independent import Independent
+from latentem.families.log_normal import LogNormal
 from latentem.families.multinomial import Multinomial
 from latentem.families.negative_binomial import NegativeBinomial
+from latentem.families.observed import Censored, Truncated
+from latentem.families.ordinal import Ordinal
 from latentem.families.poisson import Poisson
-from latentem.families.regression import BernoulliRegression, GaussianRegression, PoissonRegression
+from latentem.families.regression import (
+    BernoulliRegression,
+    CategoricalRegression,
+    GammaRegression,
+    GaussianRegression,
+    NegativeBinomialRegression,
+    OrdinalRegression,
+    PoissonRegression,
+)
 from latentem.families.restrictions import Restrictions
 from latentem.families.student_t import StudentT
+from latentem.families.uniform import Uniform
 from latentem.families.von_mises import VonMises
+from latentem.families.weibull import Weibull
+from latentem.families.zeros import Hurdle, ZeroInflated
 
 __all__ = [
     "Autoregressive",
     "Bernoulli",
     "BernoulliRegression",
+    "Beta",
+    "Binomial",
     "Categorical",
+    "CategoricalRegression",
+    "Censored",
     "Custom",
     "Exponential",
+    "FactorGaussian",
     "Family",
     "Gamma",
+    "GammaRegression",
     "Gaussian",
     "GaussianRegression",
+    "Hurdle",
     "Independent",
+    "LogNormal",
     "Multinomial",
     "NegativeBinomial",
+    "NegativeBinomialRegression",
+    "Ordinal",
+    "OrdinalRegression",
     "Poisson",
     "PoissonRegression",
     "Restrictions",
     "StudentT",
+    "Truncated",
+    "Uniform",
     "VonMises",
+    "Weibull",
+    "ZeroInflated",
 ]
