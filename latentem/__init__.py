@@ -48,6 +48,7 @@ from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
 from latentem.forms.field.constructors import exchangeable, flat, neighbours, pedigree, random_walk, relationship
 from latentem.forms.field.latent import Field
+from latentem.inference.pooling import Pooled, pool
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
@@ -62,6 +63,7 @@ from latentem.models import (  # isort: skip
     HSMM,
     IRT,
     Emission,
+    FactorAnalysis,
     GaussianMixture,
     ItemModel,
     KMeans,
@@ -75,10 +77,12 @@ from latentem.models import (  # isort: skip
     Mixed,
     Mixture,
     Modal,
+    MultivariateNormal,
     StateSpace,
     Structural,
     logit_normal,
     responses,
+    select_mixture,
 )
 
 if TYPE_CHECKING:
@@ -98,6 +102,7 @@ __all__ = [
     "Continuous",
     "Emission",
     "DynamicFactor",
+    "FactorAnalysis",
     "Factored",
     "Field",
     "Finite",
@@ -118,9 +123,11 @@ __all__ = [
     "Mixture",
     "Modal",
     "Model",
+    "MultivariateNormal",
     "Newton",
     "ParameterSpace",
     "Plain",
+    "Pooled",
     "Report",
     "Segmentation",
     "Selection",
@@ -159,6 +166,7 @@ __all__ = [
     "pedigree",
     "plot",
     "polynomial_decay",
+    "pool",
     "positive",
     "posterior",
     "priors",
@@ -168,6 +176,7 @@ __all__ = [
     "repeated",
     "responses",
     "select",
+    "select_mixture",
     "sequences",
     "simplex",
     "solve",

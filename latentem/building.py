@@ -7,7 +7,8 @@
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
 - `chi_squared_tail`: P(chi-squared >= x).
 - `WholeFit`: a Fit whose observations share one latent.
-- `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
+- `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images;
+  `filled`: a user's table with its missing entries filled in.
 - `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
   `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
 - `Operator`, `operator` and its kinds; `pairs`, `colours`, `neighbour_sum`: linear operators; neighbours on a lattice.
@@ -21,6 +22,7 @@
 from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
+from latentem.data.filling import filled
 from latentem.data.lattice import read_image
 from latentem.forms.candidates import CandidatesForm, Links, given, shares
 from latentem.forms.counts import CountsForm, Measured, log_factorials
@@ -41,6 +43,7 @@ __all__ = [
     "Climb",
     "WholeFit",
     "sparse_counts",
+    "filled",
     "read_image",
     "CandidatesForm",
     "Links",

@@ -6,7 +6,8 @@ standard errors are matrices of.
 
 `base` holds what a constraint is; `elementwise`, `vectors`, `matrices` and `stochastic_matrices` the sets;
 `constants`, `patterns`, `repeats` and `ties` what is fixed, zero, repeated or equal; `standardised` a histogram of
-mean 0 and variance 1; `space` the tree.
+mean 0 and variance 1; `structures` covariances of several components whose volumes, shapes and orientations are equal
+or vary; `space` the tree.
 
 To add one: a frozen dataclass below `base.Constraint` in the file of its kind. Write `shape`, `size`, `kind`,
 `free_indices`, `constrain(u)`, `unconstrain(value)` (always finite: edge values move inside by the smallest
@@ -25,6 +26,7 @@ from latentem.constraints.repeats import repeated
 from latentem.constraints.space import ParameterSpace
 from latentem.constraints.standardised import Standardised
 from latentem.constraints.stochastic_matrices import stochastic
+from latentem.constraints.structures import Structured, structured
 from latentem.constraints.ties import Tied, tied
 from latentem.constraints.vectors import ordered, simplex
 
@@ -34,6 +36,7 @@ __all__ = [
     "Entries",
     "ParameterSpace",
     "Standardised",
+    "Structured",
     "Tied",
     "correlation",
     "covariance",
@@ -48,6 +51,7 @@ __all__ = [
     "repeated",
     "simplex",
     "stochastic",
+    "structured",
     "tied",
     "unit",
 ]

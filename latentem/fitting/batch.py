@@ -139,6 +139,8 @@ def fit(
     declared, observations = declare(model, data)
     read = declared.latent.read(observations, weights)
     check_declaration(declared, read.observations)
+    if initial is None and starts == 1 and hasattr(declared.declaration, "begin"):
+        initial = declared.declaration.begin(read.observations, read.weights)
     centre = None if initial is None else declared.space.check(initial)
     wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
     options = Options(

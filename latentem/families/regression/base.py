@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentem.constraints import real
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating
 from latentem.families.incomplete import Incomplete
@@ -22,7 +23,8 @@ class Regression(Family):
     Args:
         response: name of the column that is modelled.
         covariates: names of the columns it depends on.
-        intercept: whether the first coefficient is a constant.
+        intercept: whether the first coefficient is a constant; "own" makes it a parameter of its own, `intercept` (),
+            so that components can have slopes in common, `shared=("coefficients",)`.
         offset: a column that is added to the linear predictor, with coefficient 1 (the logarithm of an exposure).
         weights: a column that says of how many observations the response is the mean: trials behind a proportion,
             observations behind an average.
@@ -30,7 +32,7 @@ class Regression(Family):
 
     response: str
     covariates: tuple[str, ...] = ()
-    intercept: bool = True
+    intercept: Any = True
     offset: str | None = None
     weights: str | None = None
 
@@ -40,6 +42,12 @@ class Regression(Family):
         named = [column for column in (self.offset, self.weights) if column is not None]
         if not all(isinstance(column, str) for column in (self.response, *found, *named)):
             raise TypeError(f"{name}({self.response!r}, {self.covariates!r}): expected names of columns")
+        if self.intercept not in (True, False, "own"):
+            raise ValueError(f"{name}: intercept={self.intercept!r}: expected True, False or 'own'")
+        if self.intercept == "own" and (not self._by_newton or not found):
+            raise ValueError(
+                f"{name}: intercept='own': expected covariates, and a regression by Newton such as Poisson"
+            )
         if not found and not self.intercept:
             raise ValueError(f"{name}: no covariates and no intercept: expected at least one of them")
         object.__setattr__(self, "covariates", found)
@@ -58,17 +66,35 @@ class Regression(Family):
     @property
     def size(self) -> int:
         """Number of coefficients p."""
-        return len(self.covariates) + self.intercept
+        return len(self.covariates) + bool(self.intercept)
+
+    @property
+    def _by_newton(self) -> bool:
+        """Whether the constant may be a parameter of its own."""
+        return False
+
+    def _coefficient_constraints(self) -> Params:
+        if self.intercept == "own":
+            return {"intercept": real(), "coefficients": real(self.size - 1)}
+        return {"coefficients": real(self.size)}
+
+    def _coefficients(self, b: Float[Array, " p"]) -> Params:
+        """The params of a vector of coefficients, the constant first."""
+        if self.intercept == "own":
+            return {"intercept": b[0], "coefficients": b[1:]}
+        return {"coefficients": b}
 
     def declare(self, x: Any) -> tuple[Regression, dict[str, np.ndarray]]:
         name, kept = type(self).__name__, checks.columns(type(self).__name__, x, self.columns)
         for column in self.columns:
             checks.finite(name, kept[column])
         self._check(kept, kept[self.response])
-        design = np.stack([np.ones_like(kept[self.response])] * self.intercept + [kept[c] for c in self.covariates], 1)
+        design = np.stack(
+            [np.ones_like(kept[self.response])] * bool(self.intercept) + [kept[c] for c in self.covariates], 1
+        )
         scale = np.sqrt(np.mean(design**2, axis=0))
         if np.linalg.matrix_rank(design / np.where(scale > 0, scale, 1)) < self.size:
-            told = "the intercept and " * self.intercept + f"covariates {', '.join(self.covariates)}"
+            told = "the intercept and " * bool(self.intercept) + f"covariates {', '.join(self.covariates)}"
             raise ValueError(f"{name}: {told} are linearly dependent: leave one out")
         return self, kept
 
@@ -105,7 +131,7 @@ class Regression(Family):
 
     def design(self, x: Any) -> Float[Array, "p N"]:
         """What the coefficients multiply: 1 and the covariates."""
-        first = [jnp.ones_like(jnp.asarray(x[self.response]), dtype=jnp.result_type(float))] * self.intercept
+        first = [jnp.ones_like(jnp.asarray(x[self.response]), dtype=jnp.result_type(float))] * bool(self.intercept)
         return jnp.stack([*first, *(jnp.asarray(x[name], jnp.result_type(float)) for name in self.covariates)])
 
     def shift(self, x: Any) -> Array:
@@ -118,6 +144,9 @@ class Regression(Family):
 
     def predictor(self, params: Params, x: Any) -> Array:
         """coefficients . (1, covariates) + offset."""
+        if self.intercept == "own":
+            b = jnp.concatenate([jnp.reshape(params["intercept"], 1), params["coefficients"]])
+            return b @ self.design(x) + self.shift(x)
         return params["coefficients"] @ self.design(x) + self.shift(x)
 
     def expect_missing(self, params: Params, x: Any) -> dict[str, Any]:

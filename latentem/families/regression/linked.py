@@ -13,7 +13,6 @@ from jax.nn import log_sigmoid, sigmoid
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
-from latentem.constraints import real
 from latentem.families import checks
 from latentem.families.base import Params, ratio
 from latentem.families.regression.base import Regression
@@ -44,7 +43,11 @@ class LinkedRegression(Regression):
         """eta of a mean, kept off the edge."""
 
     def constraints(self) -> Params:
-        return {"coefficients": real(self.size)}
+        return self._coefficient_constraints()
+
+    @property
+    def _by_newton(self) -> bool:
+        return True
 
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
         eta, y, n = self.predictor(params, x), x[self.response], self.count(x)
@@ -54,7 +57,7 @@ class LinkedRegression(Regression):
         return self.cumulant(self.predictor(params, x))[1]
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
-        return {"coefficients": self.newton(x, weights)}
+        return self._coefficients(self.newton(x, weights))
 
     def newton(self, x: Any, weights: Float[Array, " N"]) -> Float[Array, " p"]:
         """Coefficients of weighted observations."""

@@ -11,7 +11,7 @@ import numpy as np
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
-from latentem.constraints import positive, real
+from latentem.constraints import positive
 from latentem.families import checks
 from latentem.families.base import Params, inside_positive, ratio
 from latentem.families.regression.base import Regression
@@ -31,7 +31,11 @@ class GammaRegression(Regression):
         checks.refuse("GammaRegression", y, y <= 0, "a positive number", "remove the row or use another family")
 
     def constraints(self) -> Params:
-        return {"coefficients": real(self.size), "shape": positive()}
+        return {**self._coefficient_constraints(), "shape": positive()}
+
+    @property
+    def _by_newton(self) -> bool:
+        return True
 
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
         eta, y = self.predictor(params, x), x[self.response]
@@ -48,7 +52,7 @@ class GammaRegression(Regression):
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         """Coefficients as of Poisson regression, which has the same mean; the shape by the method of moments."""
-        begin = {"coefficients": _as_poisson(self, x, weights)}
+        begin = self._coefficients(_as_poisson(self, x, weights))
         w, y, mean = jnp.where(weights > 0, weights, 0), x[self.response], self.mean(begin, x)
         spread = ratio(jnp.sum(w * self.count(x) * (y / mean - 1) ** 2), jnp.sum(w))
         return {**begin, "shape": jnp.clip(1 / jnp.maximum(spread, 1e-6), 1e-2, 1e6)}
@@ -69,7 +73,11 @@ class NegativeBinomialRegression(Regression):
         checks.counts("NegativeBinomialRegression", whole(y, n))
 
     def constraints(self) -> Params:
-        return {"coefficients": real(self.size), "dispersion": positive()}
+        return {**self._coefficient_constraints(), "dispersion": positive()}
+
+    @property
+    def _by_newton(self) -> bool:
+        return True
 
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
         n = self.count(x)
@@ -91,7 +99,7 @@ class NegativeBinomialRegression(Regression):
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         """Coefficients of Poisson regression; the dispersion by the method of moments, between 0.01 and 10,000."""
-        begin = {"coefficients": _as_poisson(self, x, weights)}
+        begin = self._coefficients(_as_poisson(self, x, weights))
         w, y, mean = jnp.where(weights > 0, weights, 0), x[self.response], self.mean(begin, x)
         excess = jnp.sum(w * ((y - mean) ** 2 - mean))
         size = jnp.where(excess > 0, jnp.sum(w * mean**2) / jnp.where(excess > 0, excess, 1), 1e4)
@@ -99,5 +107,5 @@ class NegativeBinomialRegression(Regression):
 
 
 def _as_poisson(family: Regression, x: Any, weights: Any) -> Any:
-    like = PoissonRegression(family.response, family.covariates, family.intercept, family.offset, family.weights)
+    like = PoissonRegression(family.response, family.covariates, bool(family.intercept), family.offset, family.weights)
     return like.newton(x, weights)

@@ -8,6 +8,8 @@ What flows out: `Mixture`, a value that declares itself as a `lem.Model`; compon
 To add a way to begin: a word of `Mixture.start` and its branch in `initial.initial`, which returns responsibilities.
 """
 
-from latentem.models.mixture.mixture import GaussianMixture, Mixture
+from latentem.models.mixture.factors import FactorAnalysis
+from latentem.models.mixture.gaussian import GaussianMixture, MultivariateNormal, select_mixture
+from latentem.models.mixture.mixture import Mixture
 
-__all__ = ["GaussianMixture", "Mixture"]
+__all__ = ["FactorAnalysis", "GaussianMixture", "Mixture", "MultivariateNormal", "select_mixture"]
