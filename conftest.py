@@ -124,3 +124,39 @@ def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
     timer.start()
     yield
     timer.cancel()
+
+
+#: Programs that XLA was given, and the seconds it took: the cost of this suite.
+_compiled = {"programs": 0, "seconds": 0.0}
+
+
+def _counted(event: str, seconds: float, **_: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        _compiled["programs"] += 1
+        _compiled["seconds"] += seconds
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Count what is compiled, in every worker."""
+    import jax
+
+    jax.monitoring.register_event_duration_secs_listener(_counted)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells what it has compiled."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["compiled"] = dict(_compiled)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    """What a worker has compiled is added to the whole."""
+    for name, value in getattr(node, "workeroutput", {}).get("compiled", {}).items():
+        _compiled[name] += value
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The time of the suite is the number of its programs: print it."""
+    terminalreporter.write_line(f"{_compiled['programs']} programs compiled or loaded, {_compiled['seconds']:.0f} s")

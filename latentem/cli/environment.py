@@ -12,7 +12,7 @@ from pathlib import Path
 LARGEST_CACHE = 500_000_000
 
 
-def prepare() -> None:
+def settle() -> None:
     """Call before anything is computed."""
     # JAX loads its LAPACK at the first call, so this is in time although JAX is imported already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

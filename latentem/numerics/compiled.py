@@ -7,11 +7,12 @@ settings are left alone.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, cached_property, update_wrapper
+from functools import cache, cached_property, update_wrapper, wraps
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,26 @@ def patient(result: Any) -> Any:
     return result
 
 
+#: Held by the thread that traces.
+_tracing = threading.RLock()
+
+
+def one_at_a_time(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, to be traced, which one thread traces at a time; what is traced compiles and runs freely.
+
+    Two threads that trace one `custom_jvp` race inside JAX ("Store occupied").
+    """
+
+    @wraps(f)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        with _tracing:
+            return f(*args, **kwargs)
+
+    return traced
+
+
 class jit:
-    """`jax.jit`, for programs that always end.
+    """`jax.jit`, for programs that always end, and that several threads may call.
 
     Args:
         f: what to compile.
@@ -92,8 +111,8 @@ class jit:
     def _program(self) -> Any:
         # The backend is asked for when a program is first needed, not when this module is imported.
         if jax.default_backend() != "cpu":
-            return jax.jit(self._f, **self._static)
-        return jax.jit(in_pieces(self._f), compiler_options=self._options(), **self._static)
+            return jax.jit(one_at_a_time(self._f), **self._static)
+        return jax.jit(one_at_a_time(in_pieces(self._f)), compiler_options=self._options(), **self._static)
 
     def _options(self) -> dict[str, Any] | None:
         return None
@@ -160,7 +179,7 @@ def ahead(program: Any, static: Any, *args: Any) -> Iterator[None]:
     if len(_seen) >= MOST:
         _seen.clear()
     _seen.add(signature)
-    # Traced in this thread: what a user declared runs in no other; JAX's custom_jvp bears one that traces.
+    # Traced in this thread: what a user declared runs in no other.
     lowered = _lowered(program, static, *args)
     if lowered is None:
         yield
