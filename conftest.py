@@ -37,8 +37,9 @@ def _cache_folder() -> Path:
 # JAX's LAPACK on the CPU spins its threads: with more than one they wait for one another.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
-if not AS_SHIPPED:
-    os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
+# Three devices, so that what is spread over several of them is tested everywhere.
+DEVICES = "--xla_force_host_platform_device_count=3"
+os.environ.setdefault("XLA_FLAGS", DEVICES if AS_SHIPPED else f"{FAST_COMPILATION} {DEVICES}")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache_folder()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -130,10 +131,10 @@ def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
 _compiled = {"programs": 0, "seconds": 0.0}
 
 
-def _counted(event: str, seconds: float, **_: Any) -> None:
+def _counted(event: str, duration_secs: float, **_: Any) -> None:
     if event == "/jax/core/compile/backend_compile_duration":
         _compiled["programs"] += 1
-        _compiled["seconds"] += seconds
+        _compiled["seconds"] += duration_secs
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
