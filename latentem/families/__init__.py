@@ -10,7 +10,8 @@ structures). Write, for ONE observation, `declare(x)` (checks on the host, the d
 `sample` and `default(x, weights, context)`. With `features` and `natural` it is separable, and an E-step is one matrix
 product; with `m_step(expected, params, context, given)` and `is_closed(given)` it has a closed M-step, where `given`
 are the `Restrictions`: what components share, what stays put, what is believed; with `statistics` and
-`statistics_context`, one of its own latent. The first feature is the 1 that counts. Then its line in `__all__`, a row
+`statistics_context`, one of its own latent. `mean` and `cdf` of one number, `shares` of categories, let missing
+entries be filled in and quantiles be asked. The first feature is the 1 that counts. Then its line in `__all__`, a row
 in `tests/families/registry.py`, and a paragraph in `docs/mixtures.md`.
 """
 

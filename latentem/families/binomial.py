@@ -125,4 +125,4 @@ class Binomial(Family):
 
 
 def _whole(trials: Any) -> bool:
-    return isinstance(trials, int | np.integer) and not isinstance(trials, bool) and trials >= 1
+    return isinstance(trials, int | np.integer) and not isinstance(trials, bool) and bool(trials >= 1)

@@ -183,4 +183,4 @@ def triangular(loadings: Float[Array, "D q"]) -> Float[Array, "D q"]:
     q = loadings.shape[1]
     turn, upper = jnp.linalg.qr(loadings[:q].T)
     turned = loadings @ (turn * jnp.where(jnp.diagonal(upper) < 0, -1.0, 1.0))
-    return turned * np.tri(*loadings.shape)
+    return turned * np.tri(loadings.shape[0], q)

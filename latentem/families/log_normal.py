@@ -85,7 +85,7 @@ class LogNormal(Family):
 
     def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
         one = {"mean": floating(params["mean"])[None], "variance": floating(params["variance"])[None]}
-        units = tuple(jnp.reshape(a, 1) for a in context)
+        units = jnp.reshape(context[0], 1), jnp.reshape(context[1], 1)
         normal = diagonal.natural(one, units, spherical=False, missing=False)
         return jnp.concatenate([normal, -jnp.ones(1, normal.dtype)])
 
@@ -97,7 +97,8 @@ class LogNormal(Family):
         count = expected[:, 0]
         moments = diagonal.Moments(count, count[:, None], expected[:, 1:2], expected[:, 2:3])
         old = {name: value[..., None] for name, value in params.items()}
-        new = diagonal.maximize(moments, old, tuple(jnp.reshape(a, (1,)) for a in context), given)
+        units = jnp.reshape(context[0], 1), jnp.reshape(context[1], 1)
+        new = diagonal.maximize(moments, old, units, given)
         return {name: value[..., 0] for name, value in new.items()}
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:

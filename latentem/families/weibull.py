@@ -47,12 +47,10 @@ class Weibull(Family):
         return None if self.time is None or self.event is None else (self.time, self.event)
 
     def declare(self, x: Any) -> tuple[Weibull, Any]:
-        times = checks.columns("Weibull", x, self.columns)[self.time] if self.time else checks.column("Weibull", x)
-        checks.finite("Weibull", times)
-        checks.refuse("Weibull", times, times <= 0, "a positive number", "remove the row or use another family")
-        if self.time is None:
-            return self, times
-        seen = checks.columns("Weibull", x, self.columns)[self.event]
+        if self.time is None or self.event is None:
+            return self, self._times(checks.column("Weibull", x))
+        kept = checks.columns("Weibull", x, self.columns)
+        times, seen = self._times(kept[self.time]), kept[self.event]
         checks.finite("Weibull", seen)
         checks.refuse("Weibull", seen, (seen != 0) & (seen != 1), "1 (the end was seen) or 0", "recode the column")
         if not seen.any():
@@ -101,6 +99,11 @@ class Weibull(Family):
         shape = shape.astype(log.dtype)
         risk = ratio(jnp.sum(weights * jnp.exp(shape * (log - middle))), jnp.sum(ended))
         return {"shape": shape, "scale": inside_positive(jnp.exp(middle + jnp.log(risk) / shape))}
+
+    def _times(self, times: np.ndarray) -> np.ndarray:
+        checks.finite("Weibull", times)
+        checks.refuse("Weibull", times, times <= 0, "a positive number", "remove the row or use another family")
+        return times
 
     def _parts(self, x: Any) -> tuple[Array, Any]:
         """Times, and 1 where the end was seen."""

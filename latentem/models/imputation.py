@@ -86,7 +86,8 @@ def impute(
         raise ValueError("impute: copies are drawn at random: pass key=0, or any other seed")
     model, data = fit.at(x)
     given = fit.given if x is None else x
-    _tell_empty(ready.holes(data))
+    if not getattr(ready, "sequential", False):  # steps of a sequence have neighbours that say something
+        _tell_empty(ready.holes(data))
     with fit.computing():
         if m is None:
             return _as_given(ready, fit, given, ready.expected(model, fit.params, data))

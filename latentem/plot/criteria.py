@@ -22,11 +22,11 @@ def selection(found: Any, criterion: str | None = None) -> Figure:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    criterion = criterion or found.criterion
+    wanted: str = criterion or found.criterion
     lines: dict[str, list[tuple[int, float]]] = {}
     for candidate in found.candidates:
         size, _, structure = candidate.name.partition(" ")
-        lines.setdefault(structure, []).append((int(size), getattr(candidate, criterion)))
+        lines.setdefault(structure, []).append((int(size), getattr(candidate, wanted)))
     figure = look.new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     for k, (structure, points) in enumerate(lines.items()):
@@ -34,7 +34,7 @@ def selection(found: Any, criterion: str | None = None) -> Figure:
         colour, dash = look.style(k)
         axes.plot(size, value, marker="o", markersize=3, linewidth=1, color=colour, linestyle=dash, label=structure)
     axes.set_xlabel("components")
-    axes.set_ylabel(f"{criterion.upper()} (smaller is better)")
+    axes.set_ylabel(f"{wanted.upper()} (smaller is better)")
     axes.legend(frameon=False, ncols=2, fontsize="small")
     look.count_on(axes.xaxis)
     look.finish(axes)

@@ -20,7 +20,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_numbers_are_filled_in_once_and_several_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     air = lem.datasets.airquality()
     names = ("ozone", "solar", "wind", "temperature")
-    rows = np.stack([np.asarray(air[name]) for name in names], axis=1)
+    rows = np.stack([np.asarray(air.columns[name]) for name in names], axis=1)
     path = tmp_path / "air.csv"
     lines = [",".join("" if np.isnan(v) else repr(float(v)) for v in row) for row in rows]
     path.write_text("\n".join([",".join(names), *lines]) + "\n")

@@ -65,7 +65,7 @@ class Conditional:
         log_det = np.sum(np.log(np.diagonal(factor, axis1=2, axis2=3)), axis=2)
         each = -0.5 * (d * np.log(2 * np.pi) + np.sum(white**2, axis=2)) - log_det
         with np.errstate(divide="ignore"):
-            return logsumexp(np.log(self.weights) + each, axis=1)
+            return np.asarray(logsumexp(np.log(self.weights) + each, axis=1))
 
     def density(self, values: Any) -> Float[np.ndarray, " N"]:
         """p(values | the others)."""

@@ -12,7 +12,9 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.families import Family
+from latentem.models.mixture import gate as gates
 from latentem.models.mixture import initial as starts
+from latentem.models.mixture.gate import Gated
 from latentem.models.mixture.mixture import Mixture
 
 Params = dict[str, Any]
@@ -84,9 +86,11 @@ class Several(Mixture):
         return replace(self, family=tuple(found)), rows
 
     def read(self, x: Any) -> tuple[Mixture, Any]:
-        if self.gate:
-            raise ValueError("Mixture of families: new data with a gate are not read yet: expected the data of the fit")
-        return self._all(x, "read")
+        if isinstance(x, Gated):
+            return self, x
+        z = gates.design(x, self.gate, new=True) if self.gate else None
+        found, rows = self._all(self._inputs(x)[1] if self.gate else x, "read")
+        return found, rows if z is None else Gated(rows, z)
 
     @property
     def columns(self) -> Any:
@@ -149,13 +153,15 @@ class Several(Mixture):
         return jax.tree.map(lambda *a: jnp.concatenate([jnp.asarray(b) for b in a], axis=0), *found)
 
     def settle(self, expected: Any, x: Any) -> Any:
-        return self.family[0].family.settle(expected, x)
+        found = self.family[0].family.settle(expected, self.of_family(x))
+        return Gated(found, x.z) if self.gate else found
 
     def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
         which, draw = jax.random.split(key)
         drawn = self._chosen(params, lambda family, p: family.draw_missing(p, self.of_family(x), draw))
         k = jax.random.categorical(which, self.component_log_prob(params, x))
-        return jax.tree.map(lambda a: a[k], drawn)
+        found = jax.tree.map(lambda a: a[k], drawn)
+        return Gated(found, x.z) if self.gate else found
 
     # --- sufficient statistics
 

@@ -161,6 +161,7 @@ def _robust(of_row: Any, start: np.ndarray, weights: np.ndarray, *rows: np.ndarr
             return jnp.asarray(weights) @ each(u, *data), scores, hessian
 
         u, value = start, -np.inf
+        scores, hessian = np.zeros((len(weights), len(start))), -np.eye(len(start))
         for _ in range(200):
             now, scores, hessian = (np.asarray(a) for a in parts(jnp.asarray(u)))
             gradient = weights @ scores
