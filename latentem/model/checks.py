@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latentem.data.sequences import Sequences
+from latentem.model.advice import explained
 from latentem.model.base import Model
 from latentem.model.latents import Continuous
 from latentem.numerics.compiled import jit
@@ -31,10 +32,12 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
     try:
         out = jax.eval_shape(model.complete_log_likelihood, params, x, *values)
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        latent = dict(zip(("z", "previous"), values, strict=False))
         raise TypeError(
-            f"complete_log_likelihood({_arguments(model)}) failed for one observation: {type(error).__name__}: {first}"
+            f"{_called(model)} failed for one observation: {explained(error, params, x, **latent)}"
         ) from error
+    if out is None:
+        raise TypeError(f"{_called(model)} returned None: expected one number; end the function with return")
     if not hasattr(out, "shape"):
         raise TypeError(
             f"complete_log_likelihood returned {type(out).__name__}: expected one number per observation and z"
@@ -49,8 +52,12 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
         raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
 
 
-def _arguments(model: Model) -> str:
-    return ", ".join(("params", "x", *("z", "previous")[: len(model.latent.arguments())]))
+def _called(model: Model) -> str:
+    """The function of the user's, for messages."""
+    if model.declaration is not None:
+        return f"the density of a {model.name}"
+    arguments = ", ".join(("params", "x", *("z", "previous")[: len(model.latent.arguments())]))
+    return f"complete_log_likelihood({arguments})"
 
 
 def check_quadratic(model: Model, params: Any, rows: Any) -> None:

@@ -19,11 +19,11 @@ class WholeFit(Fit):
     place.
 
     Args:
-        table: the data, as they were given.
+        frame: the data, as they were given.
         weights: frequencies, or None.
     """
 
-    table: Any = field(default=None, repr=False)
+    frame: Any = field(default=None, repr=False)
     weights: Any = field(default=None, repr=False)
 
     def facts(self) -> dict[str, Any]:
