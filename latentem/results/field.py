@@ -63,6 +63,15 @@ class FieldFit(WholeFit):
         }
 
     @cached_property
+    def _errors(self) -> tuple[Any, tuple[str, ...]]:
+        """For reports: standard errors, or why there are none."""
+        if self.model is None or self.frame is None:
+            return None, ()
+        if not self.status.ok:
+            return None, ("no standard errors away from a maximum",)
+        return self.standard_errors(), self.error_notes()
+
+    @cached_property
     def _information(self) -> np.ndarray:
         records = self.point.records
         with jax.enable_x64(True):

@@ -59,6 +59,14 @@ class WholeFit(Fit):
         """Refused: the latent is not finite."""
         return self._refused("responsibilities", "the fit's predictions of its levels")
 
+    def augment(self, data: Any = None, *, prefix: str = "") -> Any:
+        """Refused: the shared latent has a verb of its own."""
+        return self._refused("augment", "the fit's predictions of its levels")
+
+    def relabel(self, order: Any) -> Any:
+        """Refused: there are no components."""
+        return self._refused("relabel", "the levels as they are")
+
     def rate(self) -> Any:
         """Refused: the fit ends with Newton's method."""
         return self._refused("rate", "fit.information()")

@@ -216,6 +216,22 @@ def test_weights_are_asked_for_again(tmp_path: Any) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
+def test_weighted_answers_say_the_same_when_loaded(tmp_path: Any) -> None:
+    data = lem.datasets.lsat7()
+    items = data.matrix(*(f"item_{j}" for j in range(1, 6)))
+    fit = lem.fit(lem.IRT("2pl", nodes=21), items, weights=data.frequency)
+    path = fit.save(tmp_path / "lsat")
+    with pytest.raises(ValueError, match="this fit had weights: pass weights="):
+        lem.load(path, data=items)
+    again = lem.load(path, data=items, weights=data.frequency)
+    for verb in ("sum_scores", "model_fit", "item_parameters", "scores"):
+        for name, value in getattr(fit, verb)().items():
+            found = getattr(again, verb)()[name]
+            if np.asarray(value).dtype.kind == "f":
+                np.testing.assert_allclose(found, value, rtol=1e-12)
+    np.testing.assert_allclose(again.item_fit()["S_X2"], fit.item_fit()["S_X2"], rtol=1e-12)
+
+
 def test_posteriors_of_many_rows() -> None:
     fit = fitted("poisson")
     r, posterior = fit.responsibilities(), fit.posterior()
