@@ -6,13 +6,14 @@ import gc
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 #: Compiled programs of many data shapes pile up; beyond this many bytes the oldest are removed.
 LARGEST_CACHE = 500_000_000
 
 
-def prepare() -> None:
+def settle() -> None:
     """Call before anything is computed."""
     # JAX loads its LAPACK at the first call, so this is in time although JAX is imported already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -20,6 +21,11 @@ def prepare() -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
     enable_compilation_cache()
+    import latentem as lem
+
+    if "jax_num_cpu_devices" not in os.environ.get("XLA_FLAGS", ""):
+        with suppress(RuntimeError):  # whoever calls the command from Python may have computed before
+            lem.use_cores(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def enable_compilation_cache() -> Path | None:

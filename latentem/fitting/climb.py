@@ -27,6 +27,7 @@ from latentem.ascent.mstep import resolve
 from latentem.ascent.polish import ahead as polishing
 from latentem.ascent.status import Status
 from latentem.constraints import ParameterSpace
+from latentem.fitting.cores import spread
 from latentem.fitting.outcome import Outcome, polished, why_no_start
 from latentem.fitting.progress import Progress
 from latentem.forms import Form, Prepared
@@ -67,6 +68,7 @@ class Options(NamedTuple):
     polish: bool | None
     dtype: str
     exclude_degenerate: bool
+    devices: Any = None
 
 
 def climb(
@@ -90,7 +92,7 @@ def climb(
         np.asarray(options.step_tolerance, options.dtype),
         np.asarray(0, np.int32),
     )
-    run = None
+    run, prepared = None, spread(form, prepared, options.devices)
     try:
         with polishing(form, starts, prepared) if affordable else nullcontext():
             run = _run(setup, starts, prepared, stop, options.max_iterations, line, callback)
@@ -101,17 +103,18 @@ def climb(
     if not np.any(np.isfinite(run.objectives)):
         if run.interrupted:
             return nothing
-        why = why_no_start(form, first_of(starts), prepared)
+        why = why_no_start(form, first_of(starts), problem.prepared)
         return replace(nothing, status=Status.non_finite, no_start=why)
     try:
-        return _settled(run, form, prepared, options, affordable)
+        return _settled(run, problem, prepared, options, affordable)
     except KeyboardInterrupt:
         best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
         return replace(_of(run, best), status=Status.interrupted)
 
 
-def _settled(run: Run, form: Form, prepared: Prepared, options: Options, affordable: bool) -> Outcome:
-    """The start that is chosen, polished."""
+def _settled(run: Run, problem: Problem, spread: Prepared, options: Options, affordable: bool) -> Outcome:
+    """The start that is chosen, polished on the devices that the data are spread over."""
+    form, prepared = problem.form, problem.prepared
     best, reason, notes = optima.choose(
         run.objectives,
         np.asarray(run.state.outcome),
@@ -125,7 +128,7 @@ def _settled(run: Run, form: Form, prepared: Prepared, options: Options, afforda
     # On a spike Newton would only climb on, without end; and it is not to climb onto one.
     if affordable and wanted and not reason:
         try:
-            further = polished(outcome, form, prepared)
+            further = polished(outcome, form, spread)
         except KeyboardInterrupt:
             return replace(outcome, status=Status.interrupted)
         outcome = outcome if optima.spurious(form, prepared, further.params) else further
