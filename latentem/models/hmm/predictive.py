@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -94,7 +95,8 @@ class Predictive:
         Args:
             x: (h,), (h, D), or columns by name.
         """
-        rows = {**self.given, **x} if self.given else x
+        columns = {name: np.asarray(a) for name, a in x.items()} if isinstance(x, Mapping) else np.asarray(x)
+        rows = {**self.given, **columns} if isinstance(columns, dict) else columns
         with jax.enable_x64(True):
             rows, params, states = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (rows, self.params, self.states))
             if any(len(a) != len(self.states) for a in jax.tree.leaves(rows)):

@@ -34,7 +34,7 @@ def table(fit: Any, level: float = 0.95) -> Any:
     places = zip(components["group"], components["coordinate"], components["with"], strict=True)
     columns = {
         "name": np.array(["fixed"] * len(fixed["name"]) + ["variance" if a else "covariance" for a in alone], object),
-        "index": np.array([*fixed["name"], *(",".join(part for part in place if part) for place in places)], object),
+        "index": np.array([*map(str, fixed["name"]), *(",".join(filter(None, place)) for place in places)], object),
         "estimate": np.concatenate([fixed["estimate"], value]),
         "standard_error": np.concatenate([fixed["se"], se]),
         "lower": np.concatenate([fixed["lower"], lower]),
