@@ -11,7 +11,6 @@ from latentem.data import tables
 from latentem.data.layout import is_tabular, names_of
 from latentem.data.sequences import Sequences
 from latentem.forms.choose import as_declared
-from latentem.model.latents import Chain
 from latentem.results.estimates import source
 
 #: Posterior probabilities have a column each up to this many latent values.
@@ -64,7 +63,7 @@ def columns_of(fit: Any, data: Any = None) -> dict[str, np.ndarray]:
 
 
 def _of_chain(fit: Any, data: Any, word: str) -> dict[str, np.ndarray]:
-    if not isinstance(fit.model.latent, Chain):
+    if not np.issubdtype(np.asarray(fit.model.latent.example()).dtype, np.integer):  # states are no numbers
         model, own = fit.at(data)
         states = kalman.smoothed(model, fit.params, own)
         spread = np.sqrt(np.diagonal(states.covariance, axis1=1, axis2=2))

@@ -96,6 +96,9 @@ def coded(
         return _placed(answers, used, [known.index(label) for label in there]), known
     if numbers is not None:
         return _placed(answers, used, numbers), None
+    if len(there) < 2:
+        told = f"one category (all answers are {there[0]!r}): it says nothing of ability" if there else "no answers"
+        raise ValueError(f"item {name!r} has {told}{';' if there else ':'} remove it")
     if len(there) > 2 and not answers.ordered and not nominal:
         told = f"item {name!r} holds labels without an order ({', '.join(map(str, there[:3]))}, ...)"
         raise ValueError(f"{told}: pass categories=[...] from low to high, or an ordered categorical")

@@ -55,11 +55,11 @@ def read(
     if tables.is_structured(data):
         data = {name: data[name] for name in data.dtype.names}
     if not isinstance(data, Mapping):
-        array = np.asarray(data) if isinstance(data, list | tuple) else data
-        if getattr(getattr(array, "dtype", None), "kind", "") in "USO" and getattr(array, "ndim", 0) == 2:
-            names = tuple(items) if items is not None else tuple(f"item_{j + 1}" for j in range(array.shape[1]))
-            if len(names) == array.shape[1] and not others:
-                return read(dict(zip(names, array.T, strict=True)), names, (), known, nominal)
+        words = _words(data)
+        if words is not None and not others:
+            names = tuple(items) if items is not None else tuple(f"item_{j + 1}" for j in range(words.shape[1]))
+            if len(names) == words.shape[1]:
+                return read(dict(zip(names, words.T, strict=True)), names, (), known, nominal)
         matrix = _numbers("responses", data)
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise ValueError(f"responses have shape {matrix.shape}: expected (persons, items), one of each at least")
@@ -124,6 +124,16 @@ def read(
 
 def _entries(column: Any) -> np.ndarray:
     return column.values if isinstance(column, tables.Labels) else np.asarray(column)
+
+
+def _words(data: Any) -> np.ndarray | None:
+    """Persons by items of text; None for anything else."""
+    try:
+        array = np.asarray(data) if isinstance(data, list | tuple | np.ndarray) else np.zeros(0)
+    except ValueError:  # rows of different lengths
+        return None
+    text = array.dtype.kind in "US" or (array.dtype.kind == "O" and any(isinstance(cell, str) for cell in array.flat))
+    return array if text and array.ndim == 2 else None
 
 
 def _labels(name: str, value: Any) -> tables.Labels | None:
