@@ -143,11 +143,11 @@ def refuse(model: Any, data: Any) -> None:
     """TypeError where model and data are something else, or have changed places."""
     if isinstance(model, type) and hasattr(model, "declare"):
         raise TypeError(f"model = {model.__name__}, a class: expected a model; write lem.{model.__name__}(...)")
-    if hasattr(model, "declare") and (isinstance(model, Model) or hasattr(model, "model") or hasattr(model, "stated")):
-        return
-    if hasattr(model, "declare"):
+    if hasattr(model, "features_batch") and not hasattr(model, "model"):
         name = type(model).__name__
         raise TypeError(f"model = {name}(...), a family: expected lem.Model(...) or lem.Mixture({name}(...), 1)")
+    if hasattr(model, "declare"):
+        return
     if hasattr(model, "on_host"):
         name = type(model).__name__
         raise TypeError(f"{name} climbs on the host, as a whole: lem.fit(model, data) takes it, this does not")

@@ -121,10 +121,11 @@ def table(fit: Any, level: float = 0.95) -> Any:
 
 def source(fit: Any, data: Any = None) -> Any:
     """Data as the user had them; those of the fit where none are given. A list of tables for sequences from a list."""
-    given = data if data is not None else fit.given if fit.given is not None else getattr(fit, "frame", None)
+    given: Any = data if data is not None else fit.given if fit.given is not None else getattr(fit, "frame", None)
     if given is None and fit.data is not None and fit.model is not None:  # back from pickle: as arrays
         given = fit.data.observations
         names = () if fit.model.layout is None else fit.model.layout.names
         if isinstance(given, np.ndarray) and names:
             given = dict(zip(names, given.reshape(len(given), -1).T, strict=True))
-    return given if getattr(given, "source", None) is None else given.source
+    found = getattr(given, "source", None)
+    return given if found is None else found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from latentem.model.labelled import axes_of, named
 SAME = {"to": "state"}
 
 
-def relabel(fit: Any, order: Sequence[int]) -> Any:
+def relabel(fit: Any, order: Any) -> Any:
     """The same fit with its components (states, clusters) in another order.
 
     Args:

@@ -16,7 +16,8 @@ BINARY = (RNG.random((300, 4)) < special.expit(THETA[:, None] - [-1, -0.3, 0.3, 
 STEPS = [(RNG.random((300, 4)) < special.expit(THETA[:, None] - b)).astype(int) for b in (-1.0, 0.8)]
 LIKERT = STEPS[0] + STEPS[0] * STEPS[1]  # 0, 1, 2
 ITEMS = [f"q{j}" for j in range(4)]
-NODES = {"nodes": 21}
+NODES = {"nodes": 9}
+FEW = {"max_iterations": 3, "polish": False}
 BANK = {"q0": {"slope": 1.2, "intercept": 0.5}, "q1": {"slope": 0.8, "intercept": -0.4}}
 
 
@@ -36,12 +37,12 @@ def test_a_known_item_bank_scores_one_person() -> None:
 
 
 def test_labels_are_categories() -> None:
-    fit = lem.fit(lem.IRT("rasch", **NODES), table(BINARY))
+    fit = lem.fit(lem.IRT("rasch", **NODES), table(BINARY), **FEW)
     words = np.array(["no", "yes"])[BINARY]
     for data in (table(words), pd.DataFrame(words, columns=ITEMS), pl.DataFrame(table(words)), table(BINARY > 0)):
-        again = lem.fit(lem.IRT("rasch", **NODES), data)
+        again = lem.fit(lem.IRT("rasch", **NODES), data, **FEW)
         assert again.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-12)
-    again = lem.fit(lem.IRT("rasch", items=tuple(ITEMS), **NODES), words)
+    again = lem.fit(lem.IRT("rasch", items=tuple(ITEMS), **NODES), words, **FEW)
     np.testing.assert_allclose(again.scores(x=words[:3])["theta"], fit.scores()["theta"][:3], rtol=1e-9)
     assert any("'no' = 0, 'yes' = 1: pass categories=" in note for note in again.notes)
     assert set(again.simulate(0, 5)["q0"]) <= {"no", "yes"}
@@ -53,36 +54,38 @@ def test_labels_are_categories() -> None:
 
 def test_labels_have_an_order() -> None:
     order = ["low", "middle", "high"]
-    fit = lem.fit(lem.IRT("pcm", **NODES), table(LIKERT))
+    fit = lem.fit(lem.IRT("pcm", **NODES), table(LIKERT), **FEW)
     words = np.array(order)[LIKERT]
     frame = pd.DataFrame(words, columns=ITEMS).astype(pd.CategoricalDtype(order, ordered=True))
     enum = pl.DataFrame(table(words), schema=dict.fromkeys(ITEMS, pl.Enum(order)))
     for data, options in ((frame, {}), (enum, {}), (table(words), {"categories": order})):
-        again = lem.fit(lem.IRT("pcm", **options, **NODES), data)
+        again = lem.fit(lem.IRT("pcm", **options, **NODES), data, **FEW)
         assert again.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-12)
     with pytest.raises(ValueError, match=r"labels without an order \(high, low, middle, ...\): pass categories="):
         lem.fit(lem.IRT("pcm"), table(words))
-    text = lem.fit(lem.IRT("pcm", **NODES), table(LIKERT.astype(str)))
+    text = lem.fit(lem.IRT("pcm", **NODES), table(LIKERT.astype(str)), **FEW)
     assert text.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-12)
 
 
 def test_labels_stay_with_a_fit(tmp_path: Any) -> None:
     words = np.array(["no", "yes"])[BINARY]
-    fit = lem.fit(lem.IRT("rasch", categories={"q0": ["yes", "no"]}, **NODES), pd.DataFrame(words, columns=ITEMS))
+    fit = lem.fit(
+        lem.IRT("rasch", categories={"q0": ["yes", "no"]}, **NODES), pd.DataFrame(words, columns=ITEMS), **FEW
+    )
     again = lem.load(fit.save(tmp_path / "fit"))
     np.testing.assert_allclose(again.scores(x=table(words[:4]))["theta"], fit.scores()["theta"][:4], rtol=1e-12)
-    plain = lem.fit(lem.IRT("rasch", **NODES), table(np.column_stack([1 - BINARY[:, 0], BINARY[:, 1:]])))
+    plain = lem.fit(lem.IRT("rasch", **NODES), table(np.column_stack([1 - BINARY[:, 0], BINARY[:, 1:]])), **FEW)
     assert fit.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-12)
 
 
 def test_a_category_that_nobody_chose_keeps_its_place() -> None:
     seldom = np.where(LIKERT == 1, 0, LIKERT)
     seldom[:, 1:] = LIKERT[:, 1:]
-    closed = lem.fit(lem.IRT("pcm", **NODES), table(seldom))
+    closed = lem.fit(lem.IRT("pcm", **NODES), table(seldom), **FEW)
     assert closed.model.declaration.seen.categories[0] == (0, 2)
     assert any("item 'q0' has categories 0, 2: nobody chose 1" in note for note in closed.notes)
     whole = lem.IRT("pcm", categories=range(3), fixed={"q0": {"intercept": [0.3, -0.2]}}, **NODES)
-    kept = lem.fit(whole, table(seldom))
+    kept = lem.fit(whole, table(seldom), **FEW)
     assert kept.model.declaration.seen.categories[0] == (0, 1, 2) and not any("q0" in note for note in kept.notes)
     assert np.isfinite(kept.scores(x=table(np.ones((1, 4))))["theta"]).all()
     with pytest.raises(ValueError, match="item 'q0' holds 1.0 for person 0: expected one of"):
@@ -93,7 +96,7 @@ def test_a_category_that_nobody_chose_keeps_its_place() -> None:
 
 def test_sums_are_those_of_the_data() -> None:
     answers = np.where(LIKERT == 2, 3, LIKERT)  # 0, 1, 3
-    fit = lem.fit(lem.IRT("pcm", **NODES), table(answers))
+    fit = lem.fit(lem.IRT("pcm", **NODES), table(answers), **FEW)
     found = fit.sum_scores()
     raw = answers.sum(axis=1)
     assert found["sum_score"].tolist() == [s for s in range(13) if s != 11]

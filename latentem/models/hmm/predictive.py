@@ -49,10 +49,10 @@ class Predictive:
             for name in names:
                 if name not in table:
                     raise ValueError(f"covariates: no column is called {name!r}: expected {', '.join(names)}")
-                if np.shape(table[name]) != (len(states),):
-                    told = f"covariates: column {name!r} has shape {np.shape(table[name])}"
-                    raise ValueError(f"{told}: expected ({len(states)},), one number for each step")
                 given[name] = np.asarray(table[name], np.float64)
+                if given[name].shape != (len(states),):
+                    told = f"covariates: column {name!r} has shape {given[name].shape}"
+                    raise ValueError(f"{told}: expected ({len(states)},), one number for each step")
         return cls(states, hmm, params, given)
 
     @cached_property

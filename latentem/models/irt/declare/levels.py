@@ -35,7 +35,7 @@ def _is_pair(part: Any) -> bool:
 def _checked(name: str, value: Any) -> Levels:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray | range):
         raise TypeError(f"{name}={value!r:.60}: expected a list, such as [0, 1, 2] or ['no', 'yes'], or one by item")
-    found = tuple(v.item() if hasattr(v, "item") else v for v in value)
+    found: tuple[Any, ...] = tuple(v.item() if isinstance(v, np.generic) else v for v in value)
     if len(found) < 2 or len(set(found)) < len(found):
         raise ValueError(f"{name}={list(found)!r:.60}: expected different categories, at least two")
     if all(isinstance(v, str) for v in found):
@@ -58,8 +58,8 @@ def of_items(categories: Any, names: Sequence[str]) -> dict[str, Levels]:
     if categories is None:
         return {}
     if not all(_is_pair(part) for part in categories):
-        return dict.fromkeys(names, categories)
-    found = dict(categories)
+        return {name: categories for name in names}
+    found: dict[str, Levels] = dict(categories)
     unknown = [name for name in found if name not in names]
     if unknown:
         raise ValueError(f"categories of {unknown[0]!r}, which is no item: expected some of {', '.join(names)}")
