@@ -31,7 +31,9 @@ def growth(params, x, z):
 
 def summed_inside(params, x, z):
     """The same, u summed over by hand."""
-    nodes, log_weights = (jnp.asarray(a) for a in lem.Continuous(1, "hermite", 15).nodes())
+    found = lem.Continuous(1, "hermite", 15).nodes()
+    assert found is not None
+    nodes, log_weights = (jnp.asarray(a) for a in found)
     return jax.scipy.special.logsumexp(jax.vmap(lambda u: growth(params, x, {"kind": z, "u": u}))(nodes) + log_weights)
 
 
