@@ -35,7 +35,7 @@ from latentem.model.advice import traced
 from latentem.model.checks import check_declaration, check_quadratic
 from latentem.model.declared import declare
 from latentem.model.strict import check_declared
-from latentem.numerics.compiled import make_room
+from latentem.numerics.compiled import forget_other_precision, make_room
 from latentem.results.fit import Fit
 
 
@@ -157,9 +157,11 @@ def fit(
     if step_size is not None or passes != 1:
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     make_room()
+    forget_other_precision(dtype)
     declared, observations = declare(model, data)
     read = declared.latent.read(observations, weights)
-    check_declaration(declared, read.observations)
+    with jax.enable_x64(dtype == "float64"):
+        check_declaration(declared, read.observations)
     centre = None if initial is None else declared.space.check(initial)
     wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
     options = Options(
