@@ -97,6 +97,16 @@ class Binomial(Family):
         p = floating(params["probability"])
         return jax.random.binomial(key, jnp.asarray(self.trials, p.dtype), p, dtype=p.dtype)
 
+    @property
+    def conditional(self) -> bool:
+        return self.successes is not None
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        if self.successes is None:
+            return self.sample(params, key)
+        trials = floating(x[self.trials])
+        return {**x, self.successes: jax.random.binomial(key, trials, params["probability"], dtype=trials.dtype)}
+
     def features(self, x: Any, context: Any) -> Float[Array, " S"]:
         count, trials = self._parts(x)
         return jnp.stack([jnp.ones_like(count), count, trials - count, self._ways(count, trials)])

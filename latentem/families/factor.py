@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.constraints import pattern, positive, real
+from latentem.data.layout import Axis, Layout
 from latentem.families.base import Family, Params
 from latentem.families.gaussian import Gaussian
 from latentem.families.restrictions import Restrictions
@@ -92,6 +93,11 @@ class FactorGaussian(Family):
         d = self.normal._size
         noise = positive(d) if self.noise == "diagonal" else positive()
         return {"mean": real(d), "loadings": pattern(np.tri(d, self.factors, dtype=bool)), "noise": noise}
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        if path == ("loadings",):
+            return layout.columns(self.normal._size), Axis("factor")
+        return super().axes(path, layout)
 
     @property
     def separable(self) -> bool:

@@ -12,6 +12,7 @@ from jax.nn import log_sigmoid
 from jaxtyping import Array, Float
 
 from latentem.constraints import positive, real
+from latentem.data.layout import Axis, Layout
 from latentem.families.base import Family, Params, floating, ratio
 from latentem.families.categorical import Categorical
 
@@ -81,6 +82,9 @@ class Ordinal(Family):
 
     def constraints(self) -> Params:
         return {"location": real(), "gaps": positive(self._size - 2)}
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        return (Axis("gap"),) if path == ("gaps",) else ()
 
     @property
     def separable(self) -> bool:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from latentem import priors
 from latentem.constraints import real, unit
+from latentem.data.layout import Axis, Layout
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating, log_or_impossible, ratio
 from latentem.families.restrictions import Restrictions
@@ -62,6 +63,15 @@ class Zeros(Family):
 
     def constraints(self) -> Params:
         return {"zero": self._zero_constraint(), "family": self.family.constraints()}
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        if path != ("zero",):
+            return self.family.axes(path[1:], layout)
+        return (Axis("term", ("intercept", *self.covariates)),) if self.covariates else ()
+
+    @property
+    def conditional(self) -> bool:
+        return self.family.conditional
 
     def logs(self, params: Params, x: Any) -> tuple[Array, Array]:
         """log of the probability of a zero of its own, and of none."""
@@ -177,9 +187,15 @@ class ZeroInflated(Zeros):
         return jnp.exp(self.logs(params, x)[1]) * self.family.mean(params["family"], x)
 
     def sample(self, params: Params, key: Array) -> Any:
+        return self.sample_like(params, key, None)
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
         which, draw = jax.random.split(key)
-        drawn = self.family.sample(params["family"], draw)
-        return jnp.where(jax.random.bernoulli(which, params["zero"]), jnp.zeros_like(drawn), drawn)
+        inner = params["family"]
+        drawn = self.family.sample(inner, draw) if x is None else self.family.sample_like(inner, draw, x)
+        zero = jax.random.bernoulli(which, jnp.exp(self.logs(params, x)[0]))
+        value = drawn if self.response is None else drawn[self.response]
+        return self.at(drawn, jnp.where(zero, jnp.zeros_like(value), value))
 
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
         own, other = self.logs(params, x)
@@ -287,16 +303,23 @@ class Hurdle(Zeros):
         return jnp.exp(self.logs(params, x)[1]) * inner
 
     def sample(self, params: Params, key: Array) -> Any:
+        return self.sample_like(params, key, None)
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
         which, draw = jax.random.split(key)
+        inner = params["family"]
 
-        def again(state: tuple[Array, Any]) -> tuple[Array, Any]:
-            key, _ = state
-            key, draw = jax.random.split(key)
-            return key, self.family.sample(params["family"], draw)
+        def value(key: Array) -> Array:
+            drawn = self.family.sample(inner, key) if x is None else self.family.sample_like(inner, key, x)
+            return drawn if self.response is None else drawn[self.response]
 
-        first = (draw, self.family.sample(params["family"], draw))
-        drawn = jax.lax.while_loop(lambda state: state[1] == 0, again, first)[1]
-        return jnp.where(jax.random.bernoulli(which, params["zero"]), jnp.zeros_like(drawn), drawn)
+        def again(state: tuple[Array, Array]) -> tuple[Array, Array]:
+            key, draw = jax.random.split(state[0])
+            return key, value(draw)
+
+        found = jax.lax.while_loop(lambda state: state[1] == 0, again, (draw, value(draw)))[1]
+        zero = jax.random.bernoulli(which, jnp.exp(self.logs(params, x)[0]))
+        return self.at(x, jnp.where(zero, jnp.zeros_like(found), found))
 
     def features(self, x: Any, context: Any) -> Float[Array, " S"]:
         zero = self.outcome(x) == 0

@@ -24,6 +24,7 @@ from latentem.data import Data
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import as_declared
 from latentem.model import Model
+from latentem.model.checks import check_declaration
 from latentem.model.declared import declare
 from latentem.numerics.compiled import jit
 from latentem.numerics.newton import newton_ascent
@@ -103,6 +104,7 @@ def solve(
         raise ValueError(f"solve: {why}")
     if not _traced((rows, weights)):
         rows = model.latent.read(rows, weights).observations
+        check_declaration(model, rows)
     rows = jax.tree.map(jnp.asarray, rows)
     counts = {a.shape[0] if a.ndim else None for a in jax.tree.leaves(rows)}
     if len(counts) != 1 or None in counts:

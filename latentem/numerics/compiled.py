@@ -7,6 +7,7 @@ settings are left alone.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,30 @@ _seen: set[Any] = set()
 MOST = 256
 
 
+#: The precision in which functions were traced last.
+_precision = ""
+
+
+def forget_other_precision(dtype: str) -> None:
+    """Drop what JAX has traced when it was in another precision: it keeps the NumPy arrays that functions close over in
+    the precision in which it first met them, and a program in the other precision would take those.
+
+    Args:
+        dtype: "float64" or "float32", in which functions are traced next.
+    """
+    global _precision
+    if _precision not in ("", dtype):
+        forget()
+    _precision = dtype
+
+
+def forget() -> None:
+    """Drop what JAX has traced and compiled."""
+    jax.clear_caches()
+    _seen.clear()
+    gc.collect()
+
+
 def make_room() -> bool:
     """Drop what JAX has compiled when this process has used most of its memory maps; True when it did.
 
@@ -51,8 +76,7 @@ def make_room() -> bool:
         return False
     if _MAPS.read_bytes().count(b"\n") < FULL * int(_LIMIT.read_text()):
         return False
-    jax.clear_caches()
-    _seen.clear()
+    forget()
     return True
 
 

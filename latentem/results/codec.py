@@ -24,6 +24,7 @@ OTHERS = {
     "Layout": ("latentem.data.layout", "Layout"),
     "Several": ("latentem.models.mixture.several", "Several"),
     "FactorModel": ("latentem.models.mixture.factors", "FactorModel"),
+    "Continuous": ("latentem.model.latents", "Continuous"),
     "Incomplete": ("latentem.families.incomplete", "Incomplete"),
     "Seen": ("latentem.models.irt.abilities.seen", "Seen"),
     "LogitNormal": ("latentem.models.irt.items.logit_normal", "LogitNormal"),
@@ -127,7 +128,7 @@ def _made(name: Any, fields: dict[str, Any], depth: int, largest: int) -> Any:
     if unknown:
         raise ValueError(f"its declaration gives {name} a field {unknown[0][:60]!r}, which this version does not know")
     for key, value in fields.items():
-        limit = largest if key in SIZES else NODES if key == "nodes" else None
+        limit = largest if key in SIZES else NODES if key in ("nodes", "size") else None
         if limit is not None and isinstance(value, int | float) and not 0 <= value <= limit:
             raise ValueError(f"its declaration says {key} = {value!r}")
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.constraints import real
+from latentem.data.layout import Axis, Layout
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating
 from latentem.families.incomplete import Incomplete
@@ -129,6 +130,12 @@ class Regression(Family):
     def check(self, y: np.ndarray, n: np.ndarray) -> None:
         """Raise, in one line, for responses outside the support, each the mean of n."""
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        if path != ("coefficients",):
+            return ()
+        constant = ("intercept",) * (self.intercept is True)
+        return (Axis("term", (*constant, *self.covariates)),)
+
     def design(self, x: Any) -> Float[Array, "p N"]:
         """What the coefficients multiply: 1 and the covariates."""
         first = [jnp.ones_like(jnp.asarray(x[self.response]), dtype=jnp.result_type(float))] * bool(self.intercept)
@@ -162,15 +169,21 @@ class Regression(Family):
 
     def draw_missing(self, params: Params, x: Any, key: Array) -> dict[str, Any]:
         y = floating(x[self.response])
-        return {**x, self.response: jnp.where(jnp.isnan(y), self.draw(params, x, key), y)}
+        return {**x, self.response: jnp.where(jnp.isnan(y), self.draw(params, key, x), y)}
 
     def shares_given(self, params: Params, x: Any) -> Float[Array, " C"] | None:
         """Probabilities of categories given the covariates of x, of a regression of categories."""
         return None
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
-        """A response given the covariates of x."""
-        raise ValueError(f"{type(self).__name__} draws no responses: expected another regression")
+    conditional = True  # pyright: ignore[reportAssignmentType]
+
+    @abstractmethod
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
+        """A response given the other columns."""
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        drawn = self.draw(params, key, x)
+        return {**x, self.response: drawn.astype(jnp.result_type(float))}
 
     def sample(self, params: Params, key: Array) -> Any:
         raise ValueError(f"{type(self).__name__} says nothing about the covariates, so there is no way to sample them")

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.constraints import positive, real
+from latentem.data.layout import Axis, Layout
 from latentem.families.base import Params, floating, ratio
 from latentem.families.categorical import Categorical
 from latentem.families.ordinal import categories as ordered_categories
@@ -60,6 +61,9 @@ class CategoricalRegression(Regression):
     def constraints(self) -> Params:
         return {"coefficients": real((self._size - 1, self.size))}
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        return (Axis("category against 0"), *super().axes(path, layout))
+
     def logs(self, params: Params, x: Any) -> Float[Array, " C"]:
         """Log probabilities of the categories."""
         odds = params["coefficients"] @ self.design(x)
@@ -72,7 +76,7 @@ class CategoricalRegression(Regression):
         """Probabilities of the categories given the covariates of x."""
         return jnp.exp(self.logs(params, x))
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         logs = self.logs(params, x)
         return jax.random.categorical(key, logs).astype(logs.dtype)
@@ -130,6 +134,9 @@ class OrdinalRegression(Regression):
     def constraints(self) -> Params:
         return {"coefficients": real(self.size), "gaps": positive(self._size - 2)}
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        return (Axis("gap"),) if path == ("gaps",) else super().axes(path, layout)
+
     def logs(self, params: Params, x: Any) -> Float[Array, " C"]:
         """Log probabilities of the categories."""
         return cumulative_logs(self.predictor(params, x), params["gaps"])
@@ -141,7 +148,7 @@ class OrdinalRegression(Regression):
         """Probabilities of the categories given the covariates of x."""
         return jnp.exp(self.logs(params, x))
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         logs = self.logs(params, x)
         return jax.random.categorical(key, logs).astype(logs.dtype)

@@ -41,7 +41,7 @@ class GaussianRegression(Regression):
     def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
         return self.predictor(params, x)
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         mean = self.predictor(params, x)
         return mean + jnp.sqrt(params["variance"] / self.count(x)) * jax.random.normal(key, mean.shape, mean.dtype)

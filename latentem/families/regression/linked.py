@@ -103,7 +103,7 @@ class PoissonRegression(LinkedRegression):
     def link(self, mean: Any) -> Any:
         return jnp.log(mean + 0.01)
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         n, mean = self.count(x), self.mean(params, x)
         return jax.random.poisson(key, n * mean).astype(mean.dtype) / n
@@ -141,7 +141,7 @@ class BernoulliRegression(LinkedRegression):
         inside = jnp.clip(mean, 0.01, 0.99)
         return jnp.log(inside / (1 - inside))
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         n, mean = self.count(x), self.mean(params, x)
         return jax.random.binomial(key, n, mean, dtype=mean.dtype) / n

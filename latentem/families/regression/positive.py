@@ -45,7 +45,7 @@ class GammaRegression(Regression):
     def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
         return jnp.exp(self.predictor(params, x))
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         mean, shape = self.mean(params, x), params["shape"] * self.count(x)
         return inside_positive(mean * jax.random.gamma(key, shape, dtype=mean.dtype) / shape)
@@ -89,7 +89,7 @@ class NegativeBinomialRegression(Regression):
     def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
         return jnp.exp(self.predictor(params, x))
 
-    def draw(self, params: Params, x: Any, key: Array) -> Array:
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
         """A response given the covariates of x."""
         rates, counts = jax.random.split(key)
         n, mean = self.count(x), self.mean(params, x)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 import latentem as lem
+from latentem.building import Layout
 from latentem.families import FactorGaussian
 from latentem.models.mixture.mixture import Mixture
 
@@ -97,7 +98,7 @@ class FactorModel(Mixture):
         with jax.enable_x64(True):
             return np.asarray(lem.building.jit(jax.vmap(one))(jnp.asarray(away)))
 
-    def remarks(self, params: Any, data: Any) -> tuple[str, ...]:
+    def remarks(self, params: Any, data: Any, layout: Layout) -> tuple[str, ...]:
         """Which columns the factors explain wholly."""
         family = self.family
         with jax.enable_x64(True):
@@ -107,7 +108,8 @@ class FactorModel(Mixture):
         at = np.flatnonzero(share <= HEYWOOD)
         if not len(at):
             return ()
-        columns = ", ".join(str(i) for i in at)
+        names = layout.names if len(layout.names) == len(variance) else range(len(variance))
+        columns = ", ".join(str(names[i]) for i in at)
         told = f"Heywood case: the factors explain column {columns} wholly, its uniqueness is at its bound"
         return (f"{told}; ask for fewer factors or leave the column out",)
 

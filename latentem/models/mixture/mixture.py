@@ -13,10 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import Axis, Layout, as_family
 from latentem.constraints import structured
 from latentem.families import Family, Gaussian, Restrictions
 from latentem.models.mixture import gate as gates
 from latentem.models.mixture import initial as starts
+from latentem.models.mixture import order as reordering
 from latentem.models.mixture import structures
 from latentem.models.mixture.gate import Gated
 from latentem.models.mixture.names import covers, map_named, names
@@ -79,7 +81,7 @@ class Mixture(Verbs, Family):
         object.__setattr__(self, "gate", gates.names(self.gate))
         self._check_families()
         if not isinstance(self.components, int) or self.components < 1:
-            raise ValueError(f"components={self.components!r}: expected an integer >= 1")
+            raise ValueError(f"components={self.components!r:.60}: expected an integer >= 1")
         self._check_structure()
         if self.start not in ("k-means++", "random"):
             raise ValueError(f"start={self.start!r}: expected 'k-means++' or 'random'")
@@ -87,8 +89,9 @@ class Mixture(Verbs, Family):
         object.__setattr__(self, "_key", (fixed, lem.priors.Joint.of(self.prior)))
 
     def _check_families(self) -> None:
-        if not isinstance(self.family, Family):
-            raise TypeError(f"Mixture: family={self.family!r}: expected a family such as lem.families.Poisson()")
+        if isinstance(self.family, int) and not isinstance(self.components, int):
+            raise TypeError("Mixture(number, family): expected Mixture(family, components), the family first")
+        as_family("Mixture: family", self.family)
 
     def _check_structure(self) -> None:
         if self.structure is None:
@@ -156,6 +159,18 @@ class Mixture(Verbs, Family):
         family, x = self.family.read(self._inputs(x)[1] if self.gate else x)
         return replace(self, family=family), x if z is None else Gated(x, z)
 
+    latent_name = "component"
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        """What the axes of a parameter run over: components, then what they do in the family."""
+        components = (Axis("component"),)
+        if path == ("weights",):
+            return components
+        if path == ("gate",):
+            return Axis("against component 0"), Axis("term", ("intercept", *self.gate))
+        own = self.family.axes(path[1:], layout)
+        return own if self.is_shared(".".join(path[1:])) else components + own
+
     def constraints(self) -> Params:
         components = map_named(
             lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),
@@ -184,6 +199,28 @@ class Mixture(Verbs, Family):
     def model(self) -> lem.Model:
         """The mixture as a `Model`; needs a declared family (`declare(x)` fills in the dimension)."""
         return _model(self)
+
+    def relabelled(self, order: Any) -> Mixture:
+        """The mixture with its components in another order."""
+        if self.gate:
+            raise ValueError("relabel: a gate holds odds against the first component: fit again from another start")
+        held = reordering.mapped(
+            self.fixed,
+            {
+                name: value if self.is_shared(name) else reordering.values(value, order)
+                for name, value in self.fixed.items()
+            },
+        )
+        if self.prior is not None and not isinstance(self.prior, Mapping):
+            raise ValueError(reordering.UNKNOWN)
+        prior = reordering.priors(self.prior, self.unshared(), order)
+        return self if held is self.fixed and prior is self.prior else replace(self, fixed=held, prior=prior)
+
+    def unshared(self) -> Params:
+        """Constraints of the params, of those that are shared without any axis."""
+        whole = self.constraints()
+        own = map_named(lambda name, c: lem.real() if self.is_shared(name) else c, whole["components"])
+        return {**whole, "components": own}
 
     @property
     def name(self) -> str:
@@ -301,6 +338,16 @@ class Mixture(Verbs, Family):
             raise ValueError("Mixture: a gate says nothing about its covariates, so there is no way to sample them")
         k = jax.random.categorical(which, jnp.log(params["weights"]))
         return self.family.sample(self.component(params, k), draw)
+
+    @property
+    def conditional(self) -> bool:
+        return bool(self.gate) or self.family.conditional
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        which, draw = jax.random.split(key)
+        k = jax.random.categorical(which, self.log_weights(params, x))
+        drawn = self.family.sample_like(self.component(params, k), draw, self.of_family(x))
+        return Gated(drawn, x.z) if self.gate else drawn
 
     # --- sufficient statistics
 
@@ -442,6 +489,7 @@ def _model(mixture: Mixture) -> lem.Model:
         separable=separable,
         initial=mixture.initial,
         start=mixture.alone if mixture.one else None,
-        sample=None if mixture.gate else mixture.sample,
+        sample=None if mixture.conditional else mixture.sample,
+        sample_like=mixture.sample_like if mixture.conditional else None,
         name=mixture.name,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import Axis, Layout
 from latentem.families import Family
 from latentem.models.mixture import gate as gates
 from latentem.models.mixture import initial as starts
@@ -65,6 +66,25 @@ class Several(Mixture):
     def name(self) -> str:
         told = [f"{group.components} {type(group.family).__name__}" for group in self.family]
         return f"mixture of {' and '.join(told)}"
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        if len(path) < 3:
+            return super().axes(path, layout)
+        return self.groups[path[1]].axes(("components", *path[2:]), layout)
+
+    def relabelled(self, order: Any) -> Mixture:
+        raise ValueError("relabel: components of different families have an order of their own: expected one family")
+
+    @property
+    def conditional(self) -> bool:
+        return bool(self.gate) or any(group.family.conditional for group in self.family)
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        which, draw = jax.random.split(key)
+        drawn = self._chosen(params, lambda family, p: family.sample_like(p, draw, self.of_family(x)))
+        k = jax.random.categorical(which, self.log_weights(params, x))
+        found = jax.tree.map(lambda a: a[k], drawn)
+        return Gated(found, x.z) if self.gate else found
 
     def _declared(self, x: Any, own: list[str]) -> tuple[Mixture, Any]:
         return self._all(x, "declare")
