@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 import latentem as lem
-from latentem.building import Layout
 from latentem.families import FactorGaussian
 from latentem.models.mixture.mixture import Mixture
 
@@ -98,7 +97,7 @@ class FactorModel(Mixture):
         with jax.enable_x64(True):
             return np.asarray(lem.building.jit(jax.vmap(one))(jnp.asarray(away)))
 
-    def remarks(self, params: Any, data: Any, layout: Layout) -> tuple[str, ...]:
+    def remarks(self, params: Any, data: Any, weights: Any) -> tuple[str, ...]:
         """Which columns the factors explain wholly."""
         family = self.family
         with jax.enable_x64(True):
@@ -108,8 +107,7 @@ class FactorModel(Mixture):
         at = np.flatnonzero(share <= HEYWOOD)
         if not len(at):
             return ()
-        names = layout.names if len(layout.names) == len(variance) else range(len(variance))
-        columns = ", ".join(str(names[i]) for i in at)
+        columns = ", ".join(str(i) for i in at)
         told = f"Heywood case: the factors explain column {columns} wholly, its uniqueness is at its bound"
         return (f"{told}; ask for fewer factors or leave the column out",)
 
