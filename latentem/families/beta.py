@@ -8,17 +8,21 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betainc, betaln
+from jax.scipy.special import betainc, betaln, digamma, polygamma
 from jaxtyping import Array, Float
 
 from latentem.constraints import positive
 from latentem.families import checks
-from latentem.families.base import Family, Params, floating, masked, ratio
+from latentem.families.base import Family, Params, floating, masked, occupied, ratio
+from latentem.families.restrictions import Restrictions
 
 
 @dataclass(frozen=True)
 class Beta(Family):
-    """Beta distribution of a number between 0 and 1: `a` () and `b` (), mean a / (a + b). Its M-step is Newton.
+    """Beta distribution of a number between 0 and 1: `a` () and `b` (), mean a / (a + b).
+
+    Its M-step solves digamma(a) - digamma(a + b) = E log x, and the same for b, by Newton (Minka 2000); with parameters
+    in common, fixed or with a prior it is that of the declaration.
 
     >>> sorted(Beta().constraints())
     ['a', 'b']
@@ -71,6 +75,15 @@ class Beta(Family):
         a, b = floating(params["a"]), floating(params["b"])
         return jnp.stack([-betaln(a, b), a - 1, b - 1])
 
+    def is_closed(self, given: Restrictions) -> bool:
+        return not given.prior and all(given.free(name) and not given.common(name) for name in ("a", "b"))
+
+    def m_step(self, expected: Float[Array, "K S"], params: Params, context: Any, given: Restrictions) -> Params:
+        used = occupied(expected[:, 0])
+        count, logs, others = jnp.where(used[:, None], expected, 0).T
+        found = _solve(params["a"], params["b"], ratio(logs, count), ratio(others, count))
+        return {name: jnp.where(used, new, params[name]) for name, new in zip(("a", "b"), found, strict=True)}
+
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         """By the method of moments; a + b between 0.1 and 10,000."""
         x = jnp.where(weights > 0, floating(x), 0.5)
@@ -79,3 +92,25 @@ class Beta(Family):
         variance = ratio(jnp.sum(weights * (x - mean) ** 2), total)
         size = jnp.clip(mean * (1 - mean) / jnp.maximum(variance, 1e-12) - 1, 0.1, 1e4)
         return {"a": mean * size, "b": (1 - mean) * size}
+
+
+#: Newton steps of an M-step; each moves a parameter by a factor of FACTOR at most.
+STEPS, FACTOR = 30, 4.0
+
+
+def _solve(
+    a: Float[Array, " K"], b: Float[Array, " K"], log_x: Float[Array, " K"], log_rest: Float[Array, " K"]
+) -> tuple[Float[Array, " K"], Float[Array, " K"]]:
+    """(a, b) of the largest mean log density, given the means of log x and log(1 - x). It is concave in (a, b), and its
+    Hessian is a diagonal matrix plus one of rank one."""
+
+    def step(_: int, ab: tuple[Array, Array]) -> tuple[Array, Array]:
+        a, b = ab
+        total = digamma(a + b)
+        g, h = total - digamma(a) + log_x, total - digamma(b) + log_rest
+        p, q, r = polygamma(1, a), polygamma(1, b), polygamma(1, a + b)
+        shift = r * (g / p + h / q) / (1 - r * (1 / p + 1 / q))
+        new = a + (g + shift) / p, b + (h + shift) / q
+        return tuple(jnp.clip(n, old / FACTOR, old * FACTOR) for n, old in zip(new, ab, strict=True))
+
+    return jax.lax.fori_loop(0, STEPS, step, (a, b))
