@@ -74,6 +74,8 @@ def polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
         status = Status.interrupted
     elif result.is_saddle:
         status = Status.saddle
+    elif status in (Status.max_iterations, Status.decreased) and result.is_stationary and result.gradient < np.inf:
+        status = Status.converged
     elif status is Status.converged and not result.is_stationary:
         if result.objective - outcome.trace[-1] > KINK * (1 + abs(result.objective)):
             status = Status.max_iterations

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentem.building import assigned, beside_known, coordinates, near, plus_plus, standardised, thin, thin_known
 from latentem.constraints import ParameterSpace
 from latentem.models.mixture.names import map_named, map_two
-from latentem.models.mixture.seeding import assigned, beside_known, plus_plus, standardised, thin, thin_known
 
 Params = dict[str, Any]
 
@@ -32,10 +32,12 @@ def initial(mixture: Any, key: Array, x: Any, weights: Float[Array, " N"], label
     if mixture.start == "random":
         draws = jax.random.exponential(key, (n, mixture.components), weights.dtype)
         responsibilities = draws / jnp.sum(draws, axis=1, keepdims=True)
+        spread = jnp.ones_like(responsibilities)
     else:
         rows = standardised(coordinates(x), weights)
-        responsibilities = assigned(rows, plus_plus(key, rows, weights, mixture.components))
-    soft = responsibilities + SOFTNESS / mixture.components
+        seeds = plus_plus(key, rows, weights, mixture.components)
+        responsibilities, spread = assigned(rows, seeds), near(rows, weights, seeds)
+    soft = responsibilities + SOFTNESS / mixture.components * spread
     soft = weights[:, None] * soft / jnp.sum(soft, axis=1, keepdims=True)
     return _from_responsibilities(mixture, jax.random.fold_in(key, 1), x, soft, context)
 
@@ -74,9 +76,3 @@ def _from_responsibilities(mixture: Any, key: Array, x: Any, r: Float[Array, "n 
     own = jax.vmap(moved)(r.T, jax.random.split(key, mixture.components))
     shared = map_two(lambda name, a, b: b if mixture.is_shared(name) else a, own, whole)
     return {**params, "components": shared}
-
-
-def coordinates(x: Any) -> Float[Array, "N d"]:
-    """Observations as columns of numbers, for seeding only."""
-    columns = [jnp.reshape(a, (a.shape[0], -1)).astype(jnp.result_type(float)) for a in jax.tree.leaves(x)]
-    return jnp.concatenate(columns, axis=1)

@@ -9,11 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import fewer_than
 from latentem.families import Family, Gaussian, Restrictions
 from latentem.models.mixture import initial as starts
+from latentem.models.mixture.held import Partly, by_component, can_be_closed, given, maximized, of_held
 from latentem.models.mixture.names import covers, map_named, names
 
 Params = dict[str, Any]
@@ -29,7 +32,7 @@ class Mixture(Family):
         shared: names of the family's parameters that all components have in common (a tied covariance); "column.name",
             or "column" for all of its parameters, where the family is `Independent`.
         fixed: values that stay put: {"weights": (K,) ...} or {name of the family's parameter: array with leading axis
-            K}.
+            K}, NaN for what is free.
         prior: MAP: {"weights": Dirichlet, "components": {name: prior}}.
         start: how starts are drawn: "k-means++" seeds, or "random" responsibilities.
 
@@ -56,7 +59,9 @@ class Mixture(Family):
             raise ValueError(f"components={self.components!r}: expected an integer >= 1")
         if self.start not in ("k-means++", "random"):
             raise ValueError(f"start={self.start!r}: expected 'k-means++' or 'random'")
-        fixed = tuple((name, lem.fixed(value)) for name, value in sorted(self.fixed.items()))
+        fixed = tuple((name, given(value)) for name, value in sorted(self.fixed.items()))
+        if isinstance(dict(fixed).get("weights"), Partly):
+            raise ValueError("fixed={'weights': ...} holds NaN: expected all weights, or none")
         object.__setattr__(self, "_key", (fixed, lem.priors.Joint.of(self.prior)))
 
     def declare(self, x: Any) -> tuple[Mixture, Any]:
@@ -88,10 +93,18 @@ class Mixture(Family):
             lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),
             self.family.constraints(),
         )
-        held = {name: lem.fixed(value) for name, value in self.fixed.items()}
-        weights = held.pop("weights", lem.simplex(self.components))
-        components = map_named(lambda name, constraint: held.get(name, constraint), components)
-        return {"weights": weights, "components": components}
+        held = dict(self._key[0])
+        weights = held.get("weights", lem.simplex(self.components))
+        one: dict[str, Any] = {}
+        map_named(one.setdefault, self.family.constraints())
+
+        def of_name(name: str, constraint: Any) -> Any:
+            value = held.get(name)
+            if value is None or isinstance(value, lem.constraints.Constraint):
+                return constraint if value is None else value
+            return of_held(one[name], value, name, self.is_shared(name))
+
+        return {"weights": weights, "components": map_named(of_name, components)}
 
     def model(self) -> lem.Model:
         """The mixture as a `Model`; needs a declared family (`declare(x)` fills in the dimension)."""
@@ -104,8 +117,14 @@ class Mixture(Family):
 
     @property
     def restrictions(self) -> Restrictions:
-        """What the M-step of the components may not do as it likes."""
-        return Restrictions.of(self.shared, set(self.fixed) - {"weights"}, dict(self.prior or {}).get("components"))
+        """What the M-step of the components may not do as it likes; what is held of single components apart."""
+        whole = {name for name, value in self._key[0] if not isinstance(value, Partly)}
+        return Restrictions.of(self.shared, whole - {"weights"}, dict(self.prior or {}).get("components"))
+
+    @property
+    def partly(self) -> tuple[tuple[str, Partly], ...]:
+        """The family's parameters that are held in some components only."""
+        return tuple((name, value) for name, value in self._key[0] if isinstance(value, Partly))
 
     @property
     def closed(self) -> bool:
@@ -114,7 +133,8 @@ class Mixture(Family):
             return False
         belief = dict(self.prior or {}).get("weights")
         conjugate = belief is None or isinstance(belief, lem.priors.Dirichlet)
-        return conjugate and self.family.has_closed_form(**self.restrictions.keywords)
+        closed = [self.family.has_closed_form(**own.keywords) for own, _ in by_component(self)]
+        return conjugate and can_be_closed(self) and all(closed)
 
     # --- one observation
 
@@ -170,6 +190,25 @@ class Mixture(Family):
         each = r[:, None] * self.over_components(self.family.statistics, params, x, context)
         return jnp.concatenate([jnp.ones(1, each.dtype), jnp.ravel(each)])
 
+    def careful(self) -> Mixture | None:
+        family = self.family.careful()
+        # One mean of all components is pooled over statistics about one centre.
+        return None if family is None or self.shared or not self.closed else replace(self, family=family)
+
+    def degenerate(self, x: Any) -> str:
+        return fewer_than(self.components, jax.tree.leaves(x)) or self.family.degenerate(x)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return tuple(f"components.{name}" for name in self.family.measured)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        return tuple(f"components.{name}" for name in self.family.collapsed(params["components"], context))
+
+    def never_seen(self, x: Any) -> dict[str, np.ndarray]:
+        return {f"components.{name}": mask for name, mask in self.family.never_seen(x).items()}
+
     def is_closed(self, given: Restrictions) -> bool:
         """As a component of another mixture: there, nothing is shared, fixed or believed."""
         return self.closed and given == Restrictions()
@@ -186,7 +225,7 @@ class Mixture(Family):
 
     def maximize_components(self, expected: Float[Array, "K S"], params: Params, context: Any) -> Params:
         """M-step of this mixture from the expected statistics of its components."""
-        components = self.family.maximize(expected, params["components"], context, **self.restrictions.keywords)
+        components = maximized(self, expected, params["components"], context)
         weights, belief = params["weights"], dict(self.prior or {}).get("weights")
         if "weights" not in self.fixed:
             count = expected[:, 0]
