@@ -57,9 +57,9 @@ def _together(irt: Options) -> None:
             f"dimensions={irt.dimensions!r}: expected a number of abilities, without loadings (exploratory)"
         )
     if irt.specific is not None:
-        beside = (irt.loadings, irt.dimensions, irt.group, *irt.covariates, irt.histogram or None)
+        beside = (irt.loadings, irt.dimensions, *irt.covariates, irt.histogram or None)
         if any(value is not None for value in beside):
-            raise ValueError("specific= is of one population: expected no loadings, group, covariates or histogram")
+            raise ValueError("specific= takes abilities that are normal: expected no loadings, covariates or histogram")
         if irt.quadrature not in ("grid", "hermite"):
             raise ValueError(f"quadrature={irt.quadrature!r}: expected 'grid' or 'hermite' for a bifactor model")
     if irt.histogram and not irt.fixed and (irt.group or irt.loadings is not None or irt.dimensions):
@@ -68,5 +68,7 @@ def _together(irt: Options) -> None:
         raise ValueError("histogram=True takes nodes that all persons share: expected no covariates, no adaptive nodes")
     if irt.mean == "free" and not irt.fixed and irt.group is None:
         raise ValueError("mean='free': ability has no origin where all items are free: name known items in fixed=")
+    if irt.reference is not None and irt.group is None:
+        raise ValueError("reference= is of groups: name the column of the groups in group=, or leave it out")
     if irt.free_items and irt.group is None:
         raise ValueError("free_items= is of groups: name the column of the groups in group=, or leave it out")
