@@ -5,6 +5,9 @@
 - `chunk_rows`, `chunked_map`, `chunked_sum`: over rows in cache-sized chunks.
 - `climb`, `observed_information`: EM and Newton on the host, from scores alone.
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
+- `plus_plus`, `assigned`, `beside_known`, `standardised`, `coordinates`, `near`, `thin`, `thin_known`: k-means++ seeds.
+- `fewer_than`: what is said of fewer distinct rows than components.
+- `refuse_beyond_memory`: one line in place of a size that this machine does not hold.
 - `chi_squared_tail`: P(chi-squared >= x).
 - `WholeFit`: a Fit whose observations share one latent.
 - `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
@@ -22,6 +25,7 @@ from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
 from latentem.data.lattice import read_image
+from latentem.families.degenerate import fewer_than
 from latentem.forms.candidates import CandidatesForm, Links, given, shares
 from latentem.forms.counts import CountsForm, Measured, log_factorials
 from latentem.forms.cut import CutForm
@@ -33,8 +37,19 @@ from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
 from latentem.numerics.compiled import jit, seldom
 from latentem.numerics.keys import as_key
 from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
+from latentem.numerics.limits import refuse_beyond_memory
 from latentem.numerics.newton import newton_ascent
 from latentem.numerics.operators import Callables, Dense, Diagonal, Matrix, Operator, operator
+from latentem.numerics.seeding import (
+    assigned,
+    beside_known,
+    coordinates,
+    near,
+    plus_plus,
+    standardised,
+    thin,
+    thin_known,
+)
 from latentem.results.whole import WholeFit
 
 __all__ = [
@@ -65,6 +80,15 @@ __all__ = [
     "Operator",
     "operator",
     "as_key",
+    "assigned",
+    "beside_known",
+    "coordinates",
+    "fewer_than",
+    "near",
+    "plus_plus",
+    "standardised",
+    "thin",
+    "thin_known",
     "chi_squared_tail",
     "chunk_rows",
     "chunked_map",
@@ -73,6 +97,7 @@ __all__ = [
     "jit",
     "newton_ascent",
     "observed_information",
+    "refuse_beyond_memory",
     "seldom",
     "tables",
 ]
