@@ -37,8 +37,9 @@ def _cache_folder() -> Path:
 # JAX's LAPACK on the CPU spins its threads: with more than one they wait for one another.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
-if not AS_SHIPPED:
-    os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
+# Three devices, so that what is spread over several of them is tested everywhere.
+DEVICES = "--xla_force_host_platform_device_count=3"
+os.environ.setdefault("XLA_FLAGS", DEVICES if AS_SHIPPED else f"{FAST_COMPILATION} {DEVICES}")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache_folder()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -124,3 +125,39 @@ def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
     timer.start()
     yield
     timer.cancel()
+
+
+#: Programs that XLA was given, and the seconds it took: the cost of this suite.
+_compiled = {"programs": 0, "seconds": 0.0}
+
+
+def _counted(event: str, duration_secs: float, **_: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        _compiled["programs"] += 1
+        _compiled["seconds"] += duration_secs
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Count what is compiled, in every worker."""
+    import jax
+
+    jax.monitoring.register_event_duration_secs_listener(_counted)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells what it has compiled."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["compiled"] = dict(_compiled)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    """What a worker has compiled is added to the whole."""
+    for name, value in getattr(node, "workeroutput", {}).get("compiled", {}).items():
+        _compiled[name] += value
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The time of the suite is the number of its programs: print it."""
+    terminalreporter.write_line(f"{_compiled['programs']} programs compiled or loaded, {_compiled['seconds']:.0f} s")

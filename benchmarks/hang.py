@@ -99,7 +99,8 @@ for t in both: t.join()
 
 def ends(case: str, fits: int, limit: float, folder: str | None) -> bool:
     """Whether a fresh process that runs `case` ends in time; one that fails stops the benchmark."""
-    environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", JAX_PLATFORMS="cpu")
+    # Nothing is imported from the folder this is called in: FOLDER must come first.
+    environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", JAX_PLATFORMS="cpu", PYTHONSAFEPATH="1")
     if folder:
         environment["PYTHONPATH"] = folder
     script = HEAD + f"FITS = {fits}\n" + CASES[case]

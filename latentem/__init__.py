@@ -50,6 +50,7 @@ from latentem.constraints import (
 from latentem.data.sequences import Sequences, sequences
 from latentem.fitting.batch import fit
 from latentem.fitting.climb import Snapshot
+from latentem.fitting.cores import use_cores
 from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
 from latentem.forms.field.constructors import exchangeable, flat, neighbours, pedigree, random_walk, relationship
@@ -180,6 +181,7 @@ __all__ = [
     "stochastic",
     "sufficiency",
     "unit",
+    "use_cores",
 ]
 
 

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(_unknown(unknown[0], options.parser))
-    environment.prepare()
+    environment.settle()
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is escaped, and no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typing import Any
 LARGEST_CACHE = 500_000_000
 
 
-def prepare() -> None:
+def settle() -> None:
     """Call before anything is computed."""
     # JAX loads its LAPACK at the first call, so this is in time although JAX is imported already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -23,6 +24,11 @@ def prepare() -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
     enable_compilation_cache()
+    import latentem as lem
+
+    if "jax_num_cpu_devices" not in os.environ.get("XLA_FLAGS", ""):
+        with suppress(RuntimeError):  # whoever calls the command from Python may have computed before
+            lem.use_cores(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def enable_compilation_cache() -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from latentem.data import Data
 from latentem.data.sequences import Sequences
 from latentem.fitting.attempt import Attempt, Task
 from latentem.fitting.climb import Options, Snapshot, first_of
+from latentem.fitting.cores import chosen
 from latentem.fitting.digits import as_declared, verdict
 from latentem.fitting.edges import at_edges, natural_edges
 from latentem.fitting.field import fit_field
@@ -63,6 +64,7 @@ def fit(
     step_size: Callable[[int], float] | None = None,
     passes: int = 1,
     dtype: str = "float64",
+    devices: int | Sequence[Any] | None = None,
     progress: bool | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
 ) -> Fit:
@@ -92,6 +94,8 @@ def fit(
         step_size: of online EM, batch number -> step; `lem.polynomial_decay(0.6)` by default.
         passes: of online EM over the batches; of ordered subsets over the data.
         dtype: "float64" or "float32", of this fit only; JAX's own setting is left alone.
+        devices: of JAX, over which the rows are spread: a number, or a list from `jax.devices()`. None: all, where the
+            work is worth it; the cores of a CPU are devices after `lem.use_cores(n)`. Results are the same to rounding.
         progress: show a progress line. None: on long fits in a terminal or notebook.
         callback: called with a `Snapshot` between chunks of iterations; returning True stops the fit.
 
@@ -151,7 +155,15 @@ def fit(
     centre = None if initial is None else declared.space.check(initial)
     wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
     options = Options(
-        method or SQUAREM(), m_step, tolerance, step_tolerance, max_iterations, polish, dtype, exclude_degenerate
+        method or SQUAREM(),
+        m_step,
+        tolerance,
+        step_tolerance,
+        max_iterations,
+        polish,
+        dtype,
+        exclude_degenerate,
+        None if devices is None else chosen(devices),
     )
     with jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
         problem = choose(declared, read, wishes)

@@ -29,6 +29,7 @@ from latentem.ascent.mstep import resolve
 from latentem.ascent.polish import ahead as polishing
 from latentem.ascent.status import Status
 from latentem.constraints import ParameterSpace
+from latentem.fitting.cores import spread
 from latentem.fitting.outcome import Outcome, polished, why_no_start
 from latentem.fitting.progress import Progress
 from latentem.forms import Form, Prepared
@@ -73,6 +74,7 @@ class Options(NamedTuple):
     polish: bool | None
     dtype: str
     exclude_degenerate: bool
+    devices: Any = None
 
 
 def climb(
@@ -96,7 +98,7 @@ def climb(
         np.asarray(options.step_tolerance, options.dtype),
         np.asarray(0, np.int32),
     )
-    run = None
+    run, prepared = None, spread(form, prepared, options.devices)
     try:
         with polishing(form, starts, prepared) if affordable else nullcontext():
             run = _run(setup, starts, prepared, stop, options.max_iterations, line, callback)
@@ -107,7 +109,7 @@ def climb(
     if not np.any(np.isfinite(run.objectives)):
         if run.interrupted:
             return nothing
-        why = why_no_start(form, first_of(starts), prepared)
+        why = why_no_start(form, first_of(starts), problem.prepared)
         return replace(nothing, status=Status.non_finite, no_start=why)
     try:
 
@@ -115,7 +117,7 @@ def climb(
             one = jax.tree.map(lambda a: np.asarray(a, options.dtype)[None], params)
             return _run(setup, one, prepared, stop, options.max_iterations, line, callback)
 
-        return _settled(run, form, prepared, options, affordable, again)
+        return _settled(run, problem, prepared, options, affordable, again)
     except KeyboardInterrupt:
         best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
         return replace(_of(run, best), status=Status.interrupted)
@@ -123,13 +125,15 @@ def climb(
 
 def _settled(
     run: Run,
-    form: Form,
-    prepared: Prepared,
+    problem: Problem,
+    spread: Prepared,
     options: Options,
     affordable: bool,
     again: Callable[[Any], Run],
 ) -> Outcome:
-    """The start that is chosen, polished. One that was given up on the way is run to its end first, by `again`."""
+    """The start that is chosen, polished on the devices that the data are spread over. One that was given up on the way
+    is run to its end first, by `again`."""
+    form, prepared = problem.form, problem.prepared
     best, reason, notes = _chosen(run, form, prepared, options)
     while not run.interrupted and int(np.asarray(run.state.outcome)[best]) == STOPPED:
         run = run.joined(best, again(run.params(best)))
@@ -147,7 +151,7 @@ def _settled(
     # On a spike Newton would only climb on, without end; and it is not to climb onto one.
     if affordable and wanted and not reason:
         try:
-            further = polished(outcome, form, prepared)
+            further = polished(outcome, form, spread)
         except KeyboardInterrupt:
             return replace(outcome, status=Status.interrupted)
         outcome = outcome if optima.spurious(form, prepared, further.params) else further

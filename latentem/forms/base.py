@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from latentem.data import Data, door
@@ -19,6 +20,7 @@ from latentem.model import Model
 from latentem.model.latents import Finite
 from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum, weighted
 from latentem.numerics.compiled import jit
+from latentem.numerics.devices import everywhere, split
 
 #: What an observation costs whose latent value has nodes of its own, or none, in latent values.
 OWN_NODES = 16
@@ -34,12 +36,18 @@ class Prepared:
         rows: pytree with leading axis N.
         weights: (N,).
         lanes: how many params are computed on these data side by side, which share the cache.
+        mesh: the devices that the rows are split over; None for one.
     """
 
     context: Any
     rows: Any
     weights: Float[Array, " N"]
     lanes: int = field(default=1, metadata={"static": True})
+    mesh: Mesh | None = field(default=None, metadata={"static": True})
+
+    def sum(self, f: Callable[[Any, Array], Any], size: int) -> Any:
+        """The sum over all rows of `f(rows, weights)`, in chunks of `size`, on all the devices they lie on."""
+        return chunked_sum(f, self.rows, self.weights, size, self.mesh)
 
 
 class Form(ABC):
@@ -133,6 +141,22 @@ class Form(ABC):
         thin = jax.tree.map(lambda a: a[::stride], (prepared.rows, prepared.weights))
         return Prepared(prepared.context, *thin)
 
+    def spread(self, prepared: Prepared, mesh: Mesh) -> Prepared | None:
+        """The same data split over devices; None where this form computes on one.
+
+        Where rows do not go into equal parts, rows of weight zero follow them.
+        """
+        if self.unit != "row":
+            return None
+        extra = -prepared.weights.shape[0] % mesh.size
+
+        def filled(a: Array) -> Array:
+            return jnp.concatenate([a, jnp.repeat(a[-1:], extra, axis=0)]) if extra else a
+
+        weights = jnp.pad(prepared.weights, (0, extra))
+        rows, weights = split((jax.tree.map(filled, prepared.rows), weights), mesh)
+        return Prepared(everywhere(prepared.context, mesh), rows, weights, mesh=mesh)
+
     def draws(self, params: Any, key: Any, n: int) -> Any:
         """`n` simulated observations, for a model with a sampler."""
         sample: Any = self.model.sample
@@ -168,10 +192,8 @@ class Form(ABC):
 
     def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
         """Observed-data log-likelihood."""
-        return chunked_sum(
+        return prepared.sum(
             lambda rows, w: jnp.sum(weighted(w, self.row_log_prob(params, prepared.context, rows))),
-            prepared.rows,
-            prepared.weights,
             self.chunk(prepared),
         )
 
@@ -191,7 +213,7 @@ class Form(ABC):
             scores = jnp.where((w != 0)[:, None], self._row_scores(u, prepared.context, rows), 0)
             return scores.T @ (w[:, None] * scores)
 
-        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self._chunk_of_scores(u, prepared))
+        return prepared.sum(of_chunk, self._chunk_of_scores(u, prepared))
 
     def _row_scores(self, u: Float[Array, " P"], context: Any, rows: Any) -> Float[Array, "n P"]:
         def log_prob(v: Array, row: Any) -> Array:

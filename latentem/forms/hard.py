@@ -14,7 +14,7 @@ from latentem.forms.base import Prepared
 from latentem.forms.separable import SeparableForm
 from latentem.model import Model, Separable
 from latentem.model.latents import Finite
-from latentem.numerics.chunks import chunked_sum, weighted
+from latentem.numerics.chunks import weighted
 
 #: Latent values from which on the scores of one observation lie side by side, so that reductions over them are
 #: contiguous; fewer do not fill a vector register, and reductions run over observations instead.
@@ -62,7 +62,7 @@ class HardForm(SeparableForm):
             empty = jnp.zeros((joint.shape[axis], features.shape[1]), features.dtype)
             return jnp.sum(weighted(w, top)), empty.at[best].add(features * w[:, None])
 
-        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
+        return prepared.sum(of_chunk, self.chunk(prepared))
 
 
 def largest(scores: Array, axis: int) -> tuple[Float[Array, " n"], Int[Array, " n"]]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from latentem.data import Data
 from latentem.forms.base import Form, Prepared, context_of, on_device
 from latentem.model import Model
-from latentem.numerics.chunks import chunk_rows, chunked_sum, weighted
+from latentem.numerics.chunks import chunk_rows, weighted
 from latentem.posterior import expectation
 
 
@@ -50,12 +50,7 @@ class RowForm(Form):
         def of_row(x: Any) -> Float[Array, ""]:
             return self.model.posterior(completed, x).expect(lambda z: cll(params, x, z))
 
-        return chunked_sum(
-            lambda rows, w: jnp.sum(weighted(w, jax.vmap(of_row)(rows))),
-            prepared.rows,
-            prepared.weights,
-            self.chunk(prepared),
-        )
+        return prepared.sum(lambda rows, w: jnp.sum(weighted(w, jax.vmap(of_row)(rows))), self.chunk(prepared))
 
     @property
     def has_closed_form(self) -> bool:
@@ -79,7 +74,7 @@ class RowForm(Form):
             evidence, values = jax.vmap(of_row)(rows)
             return jnp.sum(weighted(w, evidence)), expectation(w, values)
 
-        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
+        return prepared.sum(of_chunk, self.chunk(prepared))
 
     def maximize(self, expected: Any, params: Any, prepared: Prepared) -> Any:
         m_step = self.model.m_step

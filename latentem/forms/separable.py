@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from latentem.data import Data
 from latentem.forms.base import Form, Prepared, context_of, on_device
 from latentem.model import Model, Separable
-from latentem.numerics.chunks import chunk_rows, chunked_sum, weighted
+from latentem.numerics.chunks import chunk_rows, weighted
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SeparableForm(Form):
             evidence, likelihood, total = self.likelihood(params, context, rows, features)
             return jnp.sum(weighted(w, evidence)), weighted_features(self.separable, likelihood, w / total, features)
 
-        return chunked_sum(of_chunk, prepared.rows, prepared.weights, self.chunk(prepared))
+        return prepared.sum(of_chunk, self.chunk(prepared))
 
     def q(self, params: Any, completed: Any, prepared: Prepared) -> Float[Array, ""]:
         natural = self.separable.natural(params, prepared.context)

@@ -8,6 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
+
+from latentem.numerics import devices
 
 #: Bytes of intermediate results that one chunk may make; about what the last-level cache of one core holds.
 CHUNK_BYTES = 2**22
@@ -33,7 +36,9 @@ def _slice(tree: Any, start: jax.Array, size: int) -> Any:
     return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, size), tree)
 
 
-def chunked_sum(f: Callable[[Any, jax.Array], Any], rows: Any, weights: jax.Array, size: int) -> Any:
+def chunked_sum(
+    f: Callable[[Any, jax.Array], Any], rows: Any, weights: jax.Array, size: int, mesh: Mesh | None = None
+) -> Any:
     """Sum over chunks of `f(rows_chunk, weights_chunk)`, a pytree of arrays that add over rows.
 
     Args:
@@ -42,11 +47,14 @@ def chunked_sum(f: Callable[[Any, jax.Array], Any], rows: Any, weights: jax.Arra
         weights: (N,).
         size: rows per chunk. Nothing is padded or copied: the last chunk overlaps the one before it, and the rows
             that were already counted get weight zero.
+        mesh: the devices that rows and weights were split over; None for one.
 
     Returns:
         The sum, in the shapes `f` returns. In float32 the sum over chunks is compensated (Neumaier 1974).
         Reverse-mode differentiation recomputes each chunk and stores none of its intermediate results.
     """
+    if mesh is not None:
+        return devices.summed(lambda part: chunked_sum(f, part[0], part[1], size), (rows, weights), mesh)
     n = weights.shape[0]
     if n <= size:
         return f(rows, weights)

@@ -132,7 +132,23 @@ def _apply(eqn: Any, operands: list[Any]) -> list[Any]:
         return _closed(programs.solve, [*operands[before : before + lengths.solve], *operands[sum(lengths) :]])
     if name in CALLS:
         return _closed(closed_program(eqn), operands)
+    if name == "shard_map":
+        return _on_devices(eqn, operands)
     return _bind(eqn, operands, eqn.params)
+
+
+def _on_devices(eqn: Any, operands: list[Any]) -> list[Any]:
+    """A program that every device runs on its part, with the calls inside it in pieces."""
+    params = eqn.params
+    f = jax.shard_map(
+        lambda *args: tuple(_closed(params["jaxpr"], list(args))),
+        mesh=params["mesh"],
+        in_specs=params["in_specs"],
+        out_specs=params["out_specs"],
+        axis_names=params["manual_axes"],
+        check_vma=params["check_vma"],
+    )
+    return list(f(*operands))
 
 
 def closed_program(eqn: Any) -> Any:

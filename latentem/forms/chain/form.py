@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from latentem.data import Data, door
@@ -21,6 +22,7 @@ from latentem.model import Factored, Model
 from latentem.model.latents import Chain
 from latentem.numerics.chunks import weighted
 from latentem.numerics.compiled import jit
+from latentem.numerics.devices import everywhere, split
 
 #: Looking up pays for so many steps, and for features of which a matrix product costs more.
 STEPS, WIDE = 2048, 8
@@ -124,6 +126,30 @@ class ChainForm(Form):
         if labels is not None and labels.max() > most:
             raise ValueError(f"labels hold state {labels.max()}: expected 0 to {most}, or -1 for not known")
 
+    def spread(self, prepared: Prepared, mesh: Mesh) -> Prepared | None:
+        """Groups of lanes split over devices, where what they find adds and none waits for another's blocks."""
+        groups = prepared.rows["sequence"].shape[0]
+        if self.blocks > 1 or groups < mesh.size or not self._adds(prepared):
+            return None
+        extra, n = -groups % mesh.size, prepared.weights.shape[0]
+
+        def filled(a: Array, padding: Any) -> Array:
+            return jnp.concatenate([a, jnp.broadcast_to(padding, (extra, *a.shape[1:])).astype(a.dtype)])
+
+        rows = prepared.rows
+        if extra:
+            fill = {"x": jax.tree.map(lambda a: a[-1:], rows["x"]), "sequence": ~n, "observed": True, "label": -1}
+            rows = {name: jax.tree.map(filled, rows[name], fill[name]) for name in rows}
+        whole = everywhere((prepared.context, prepared.weights), mesh)
+        return Prepared(whole[0], split(rows, mesh), whole[1], mesh=mesh)
+
+    def _adds(self, prepared: Prepared) -> bool:
+        """Whether what an E-step finds of the steps is a sum over them."""
+        factored = self.model.factored
+        if factored is None or factored.varying:
+            return False
+        return factored.natural is not None or isinstance(prepared.context, Coded)
+
     def cost(self, prepared: Prepared) -> int:
         return prepared.rows["sequence"].size * self.states
 
@@ -174,14 +200,14 @@ class ChainForm(Form):
 
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Expected]:
         factored = self.model.factored
-        adds, statistics = False, None
+        statistics = None
         if factored is not None and (factored.natural is not None or isinstance(prepared.context, Coded)):
-            adds, statistics = not factored.varying, _by_features(factored, prepared.context)
+            statistics = _by_features(factored, prepared.context)
 
         def summarise(rows: Any, smoothed: Array, pairs: Array, w: Array) -> Expected:
             return self._counts(rows, smoothed, pairs, w, statistics)
 
-        if prepared.rows["sequence"].shape[:2] == (1, 1) or adds:
+        if prepared.rows["sequence"].shape[:2] == (1, 1) or self._adds(prepared):
             return self.walk.smooth(params, prepared, summarise)
         # The weights of the states are needed step by step, and make one long stretch.
         rows = jax.tree.map(lambda a: self.walk.joined(a)[None, None], prepared.rows)

@@ -5,7 +5,8 @@ Lanes that were cut into blocks are worked on side by side, once it is known wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from latentem.forms.chain.layout import joined, owner
 from latentem.forms.chain.potentials import Forward, Potentials
 from latentem.model import Model
 from latentem.model.latents import Chain
+from latentem.numerics import devices
 from latentem.numerics.chunks import weighted
 
 
@@ -105,6 +107,8 @@ class Walk:
 
     def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
         """log p of all sequences, each as often as its weight says."""
+        if prepared.mesh is not None:
+            return _summed(partial(self.log_likelihood, params), prepared)
         prepared = self.laid(prepared)
         return pairwise_sum(self._scales(params, prepared, partial(_weighted_sum, prepared.weights)).reshape(-1))
 
@@ -128,6 +132,8 @@ class Walk:
 
     def smooth(self, params: Any, prepared: Prepared, summarise: Any) -> tuple[Float[Array, ""], Any]:
         """(log-likelihood, sum over groups and stretches of `summarise(rows, smoothed, pairs, weight)`)."""
+        if prepared.mesh is not None:
+            return _summed(lambda part: self.smooth(params, part, summarise), prepared)
         prepared = self.laid(prepared)
         each = prepared.weights
         everything = (prepared.rows, *self._joints(params, prepared))
@@ -176,6 +182,12 @@ class Walk:
 
         (_, total), evidence = lax.scan(body, (end, zero), (group, begins), reverse=True)
         return evidence, total
+
+
+def _summed(f: Callable[[Prepared], Any], prepared: Prepared) -> Any:
+    """The sum over devices of `f` of the groups that lie on each."""
+    assert prepared.mesh is not None
+    return devices.summed(lambda rows: f(replace(prepared, rows=rows, mesh=None)), prepared.rows, prepared.mesh)
 
 
 def pairwise_sum(a: Float[Array, " n"]) -> Float[Array, ""]:

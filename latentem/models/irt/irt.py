@@ -17,6 +17,7 @@ from latentem.models.irt.asked import simulate as simulation
 from latentem.models.irt.declare import layout, never_given, options
 from latentem.models.irt.declare import remarks as remarking
 from latentem.models.irt.declare import responses as door
+from latentem.models.irt.declare.groups import Groups
 from latentem.models.irt.declare.identified import refuse_too_few_items
 from latentem.models.irt.estep.bifactor import Bifactor
 from latentem.models.irt.estep.blocks import Block
@@ -162,6 +163,11 @@ class IRT(Statistics, Verbs):
         return _model(self)
 
     @property
+    def groups(self) -> Groups:
+        """What groups of persons have in common."""
+        return Groups(self.group, self.invariance, self.free_items, self.mean, self.variance)
+
+    @property
     def _columns(self) -> tuple[str, ...]:
         return (("group",) if self.group else ()) + (("covariates",) if self.covariates else ())
 
@@ -184,20 +190,13 @@ class IRT(Statistics, Verbs):
     @cached_property
     def ability(self) -> Ability:
         """The distribution of ability."""
-        d, groups = self.mask.shape[1], max(1, len(self._seen.groups))
+        d, count = self.mask.shape[1], max(1, len(self._seen.groups))
         unit = any(isinstance(model, str) and KNOWN[model].unit_slope for model in self.models)
-
-        def free(asked: str | None, reference: bool, others: bool) -> int:
-            """Of how many groups a moment is free: of the last ones."""
-            if asked is not None:
-                return groups if asked == "free" else 0
-            return groups if reference else (groups - 1) * others
-
         return Ability(
             dimensions=d,
-            groups=groups,
-            means=free(self.mean, False, self.invariance == "scalar"),
-            variances=free(self.variance, unit, self.invariance != "configural"),
+            groups=count,
+            means=self.groups.free_means(count),
+            variances=self.groups.free_variances(count, unit),
             correlated=d > 1 and self.correlated and self.dimensions is None and self.specific is None,
             general=self.specific is not None,
             covariates=len(self.covariates),

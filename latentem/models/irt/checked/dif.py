@@ -211,7 +211,7 @@ class Study:
                 for name, value in params[block.name].items():
                     one = np.asarray(value if name in block.shared else value[i])
                     items[order[place]][name] = one if name in block.own else np.stack([one] * groups)
-        same = irt.ability.groups == groups and irt.invariance == "scalar"
+        same = irt.ability.groups == groups and irt.groups.invariance == "scalar"
         return Known(tuple(items), params.get("ability") if same else None)
 
     def _initial(self, irt: Declared, order: list[int], start: Known) -> Params:

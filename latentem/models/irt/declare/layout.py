@@ -107,7 +107,7 @@ def blocks(irt: Declared) -> tuple[Block, ...]:
     told = {
         "model": chosen,
         "fixed": held,
-        "free_items": irt.free_items,
+        "free_items": irt.groups.free_items,
         "equal": [item for found in equal.values() for one in found for item in one],
     }
     for name in names:
@@ -121,7 +121,7 @@ def blocks(irt: Declared) -> tuple[Block, ...]:
             raise ValueError(f"{argument} names item {unknown[0]!r}: expected one of {', '.join(names)}")
     kinds: dict[_Kind, list[int]] = {}
     for j, name in enumerate(names):
-        free = name in irt.free_items and len(irt.seen.groups) > 1
+        free = name in irt.groups.free_items and len(irt.seen.groups) > 1
         pattern = tuple(bool(p) for p in irt.mask[j])
         known = tuple(sorted(held.get(name, {})))
         kinds.setdefault(_Kind(chosen[name], len(categories[j]), pattern, known, free), []).append(j)
@@ -184,10 +184,8 @@ def _block(irt: Declared, kind: _Kind, label: str, items: list[int]) -> Block:
             f"free_items names item {first!r}, which shares {min(shared)!r} with others: expected an item model "
             "without common params"
         )
-    own: frozenset[str] = frozenset()
-    if len(irt.seen.groups) > 1 and (kind.free or irt.invariance != "scalar"):
-        common = {"slope"} if irt.invariance == "metric" and not kind.free else set()
-        own = frozenset(params) - fixed.keys() - common
+    several = len(irt.seen.groups) > 1
+    own = irt.groups.of_their_own(params.keys() - fixed.keys(), kind.free) if several else frozenset[str]()
     prior = {**dict(model.prior or {}), **irt.prior}
     return replace(
         block,

@@ -7,16 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from latentem.models.irt.declare.fixed import refuse_what_is_no_number
+from latentem.models.irt.declare.groups import choice
 from latentem.models.irt.declared import Options
 from latentem.models.irt.items import ItemModel
 from latentem.models.irt.items.known import KNOWN
 
-CHOICES = {
-    "invariance": ("configural", "metric", "scalar"),
-    "quadrature": ("grid", "hermite", "adaptive", "sobol"),
-    "mean": (None, "fixed", "free"),
-    "variance": (None, "fixed", "free"),
-}
+QUADRATURES = ("grid", "hermite", "adaptive", "sobol")
 
 
 def check(irt: Options) -> None:
@@ -26,16 +22,12 @@ def check(irt: Options) -> None:
         TypeError, ValueError: what came, and what was expected.
     """
     _each(irt)
+    irt.groups.refuse(anchored=bool(irt.fixed))
     _together(irt)
 
 
 def _each(irt: Options) -> None:
-    for name, known in CHOICES.items():
-        if getattr(irt, name) not in known:
-            told = ", ".join(repr(value) for value in known if value is not None)
-            raise ValueError(f"{name}={getattr(irt, name)!r}: expected one of {told}")
-    if irt.group is not None and not isinstance(irt.group, str):
-        raise TypeError(f"group={irt.group!r:.60}: expected the name of a column of the data")
+    choice("quadrature", irt.quadrature, QUADRATURES)
     for name in ("equal", "fixed", "prior"):
         if not isinstance(getattr(irt, name), Mapping):
             raise TypeError(f"{name}={getattr(irt, name)!r}: expected a dict by name of an item or param")
@@ -66,9 +58,5 @@ def _together(irt: Options) -> None:
         raise ValueError("histogram=True with groups or several abilities takes known items: name them in fixed=")
     if irt.histogram and (irt.covariates or irt.quadrature == "adaptive"):
         raise ValueError("histogram=True takes nodes that all persons share: expected no covariates, no adaptive nodes")
-    if irt.mean == "free" and not irt.fixed and irt.group is None:
-        raise ValueError("mean='free': ability has no origin where all items are free: name known items in fixed=")
     if irt.reference is not None and irt.group is None:
         raise ValueError("reference= is of groups: name the column of the groups in group=, or leave it out")
-    if irt.free_items and irt.group is None:
-        raise ValueError("free_items= is of groups: name the column of the groups in group=, or leave it out")
