@@ -26,7 +26,7 @@ SMALL, LARGE = 1e-2, 1e4
 FAR = 15.0
 #: How much nearer to zero it is moved, and farther from it, as powers of e; the change that is none, in nats. Nearer to
 #: zero rounding grows; farther out a likelihood levels off slowly.
-NEARER, FURTHER, NOTHING = 3.0, 10.0, 1e-5
+NEARER, FURTHER, NOTHING = 3.0, 10.0, 1e-3
 #: Entries that are looked at, at most.
 MOST = 20
 

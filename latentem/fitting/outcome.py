@@ -57,11 +57,18 @@ class Outcome:
             self,
             iterations=before.iterations + self.iterations,
             evaluations=before.evaluations + self.evaluations,
-            trace=np.concatenate([before.trace, self.trace]),
+            trace=np.concatenate([before.trace[: _below(before.trace, self.trace)], self.trace]),
             starts=before.starts,
             notes=tuple(dict.fromkeys((*before.notes, *self.notes, *told))),
             ends=before.ends,
         )
+
+
+def _below(before: np.ndarray, after: np.ndarray) -> int:
+    """How many values of a trace come before what another form says of the params it had reached: those above it were
+    made of lost digits."""
+    above = np.flatnonzero(before > after[0]) if len(after) else np.zeros(0, int)
+    return int(above[0]) if len(above) else len(before)
 
 
 def polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:

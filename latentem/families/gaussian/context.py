@@ -16,6 +16,8 @@ from latentem.numerics.chunks import chunked_sum
 ROWS = 1 << 16
 #: Rows that grain is measured on, levels of their quantiles, and how many of these the windows hold.
 GRAINED, LEVELS, WINDOWS = 2048, 256, (4, 16, 64)
+#: Grain from which a column counts as one cluster.
+COARSE = 0.2
 #: Width of a window of a normal sample, in standard deviations, over the part of the sample that it holds; a median.
 NORMAL = 3.1467
 
@@ -23,11 +25,10 @@ NORMAL = 3.1467
 def grain(
     x: Float[Array, "N D"], weights: Float[Array, " N"], centre: Float[Array, " D"], scale: Float[Array, " D"]
 ) -> Float[Array, " D"]:
-    """How fine each column is, relative to its scale and at most 1: a spread that rows far away do not lift.
+    """How fine each column is, relative to its scale, 1 for one cluster: a spread that rows far away do not lift.
 
     The median width of windows that hold a 64th of the sample (or a 16th, or a quarter, where equal numbers leave
-    nothing of it), in units of the width that a normal sample has. About 1 for one cluster; the spread within clusters
-    for clusters far apart.
+    nothing of it), in units of the width that a normal sample has: the spread within clusters for clusters far apart.
     """
     stride = max(1, x.shape[0] // GRAINED)
     x, weights = x[::stride], weights[::stride]
@@ -43,7 +44,7 @@ def grain(
     for window in reversed(WINDOWS):
         width = jnp.median(quantile[window:] - quantile[:-window], axis=0) * LEVELS / (window * NORMAL)
         found = jnp.where((width > 1e-9) & jnp.isfinite(width), width, found)
-    return jnp.minimum(found, 1)
+    return jnp.where(found > COARSE, 1.0, found).astype(y.dtype)
 
 
 def mean_and_deviation(

@@ -34,19 +34,23 @@ def floor_of(mean: Float[Array, "*K D"], grain: Float[Array, " D"]) -> Float[Arr
     return jnp.sqrt(jnp.maximum(grain**2, rounding))
 
 
-@jax.custom_jvp
-def above_floor(scatter: Float[Array, "*K D D"], unit: Float[Array, "*K D"]) -> Float[Array, "*K D D"]:
-    """scatter with its eigenvalues, in these units, raised to the floor; untouched when all are above it.
+def above_floor(scatter: Float[Array, "*K D D"], unit: Any = None) -> Float[Array, "*K D D"]:
+    """scatter with its eigenvalues, in these units (*K, D), raised to the floor; untouched when all are above it.
 
     The derivative is that of the identity, and 0 for a matrix that was raised: it is held at the floor.
     """
+    return _above(scatter, jnp.ones(scatter.shape[:-1], scatter.dtype) if unit is None else unit)
+
+
+@jax.custom_jvp
+def _above(scatter: Float[Array, "*K D D"], unit: Float[Array, "*K D"]) -> Float[Array, "*K D D"]:
     return _raise(scatter, unit)
 
 
-@above_floor.defjvp
+@_above.defjvp
 def _above_floor_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (scatter, unit), (change, _) = primals, tangents
-    raised = above_floor(scatter, unit)
+    raised = _above(scatter, unit)
     moved = jnp.any(raised != scatter, axis=(-1, -2), keepdims=True)
     return raised, jnp.where(moved, 0, change)
 
