@@ -10,10 +10,14 @@
 - `refuse_beyond_memory`: one line in place of a size that this machine does not hold.
 - `chi_squared_tail`: P(chi-squared >= x).
 - `WholeFit`: a Fit whose observations share one latent.
+- `is_tabular`: whether data are columns by name.
+- `aligned`: rows of text in columns of equal width.
 - `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
+- `Axis`, `Layout`: what an axis of a parameter runs over, of models with `axes(path, layout)`; the columns of the data.
 - `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
   `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
 - `Operator`, `operator` and its kinds; `pairs`, `colours`, `neighbour_sum`: linear operators; neighbours on a lattice.
+- `as_family`: a family, or one line that says what to write for what came.
 - `as_key`: what a user passed as `key`, a seed or a key of `jax.random`, as a key.
 
 >>> from latentem import building
@@ -25,6 +29,8 @@ from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
 from latentem.data.lattice import read_image
+from latentem.data.layout import Axis, Layout, is_tabular
+from latentem.families.base import as_family
 from latentem.families.degenerate import fewer_than
 from latentem.forms.candidates import CandidatesForm, Links, given, shares
 from latentem.forms.counts import CountsForm, Measured, log_factorials
@@ -50,10 +56,14 @@ from latentem.numerics.seeding import (
     thin,
     thin_known,
 )
+from latentem.results.text import aligned
 from latentem.results.whole import WholeFit
 
 __all__ = [
+    "Axis",
+    "aligned",
     "Climb",
+    "Layout",
     "WholeFit",
     "sparse_counts",
     "read_image",
@@ -79,6 +89,7 @@ __all__ = [
     "Matrix",
     "Operator",
     "operator",
+    "as_family",
     "as_key",
     "assigned",
     "beside_known",
@@ -94,6 +105,7 @@ __all__ = [
     "chunked_map",
     "chunked_sum",
     "climb",
+    "is_tabular",
     "jit",
     "newton_ascent",
     "observed_information",

@@ -26,22 +26,21 @@ from latentem.fitting.edges import at_edges, natural_edges
 from latentem.fitting.field import fit_field
 from latentem.fitting.host import fit_on_host
 from latentem.fitting.online import fit_online, read_batches
+from latentem.fitting.options import check as check_options
 from latentem.fitting.outcome import Outcome
 from latentem.fitting.progress import Progress
 from latentem.fitting.remedies import proved, repaired
 from latentem.forms.choose import Problem, Wishes, choose
 from latentem.model import Model
+from latentem.model.advice import traced
 from latentem.model.checks import check_declaration, check_quadratic
 from latentem.model.declared import declare
 from latentem.model.strict import check_declared
-from latentem.numerics.compiled import make_room
-from latentem.numerics.limits import refuse_beyond_memory
+from latentem.numerics.compiled import forget_other_precision, make_room
 from latentem.results.fit import Fit
 
 #: Weights that add up to less than this part of the rows are remarked on.
 FEW = 0.5
-#: Bytes of what a start takes, at least.
-OF_A_START = 2**13
 
 
 def fit(
@@ -106,6 +105,21 @@ def fit(
         ValueError, TypeError: in one line, before anything is compiled: data, weights, options or initial params that
             cannot be used, a log-likelihood that is not a finite scalar at the start.
     """
+    check_options(
+        method=method,
+        m_step=m_step,
+        tolerance=tolerance,
+        step_tolerance=step_tolerance,
+        max_iterations=max_iterations,
+        starts=starts,
+        polish=polish,
+        exclude_degenerate=exclude_degenerate,
+        annealing=annealing,
+        step_size=step_size,
+        passes=passes,
+        progress=progress,
+        callback=callback,
+    )
     if hasattr(model, "fit_whole"):  # records that share one latent: nothing adds over rows
         return model.fit_whole(data, **_given(locals()))
     if getattr(getattr(model, "latent", None), "shared", False):
@@ -113,7 +127,6 @@ def fit(
     began = time.perf_counter()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
-    _check_options(tolerance, step_tolerance, max_iterations, starts)
     if hasattr(model, "on_host") and method != "online":
         return fit_on_host(
             model,
@@ -148,9 +161,11 @@ def fit(
     if step_size is not None or passes != 1:
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     make_room()
+    forget_other_precision(dtype)
     declared, observations = declare(model, data)
     read = declared.latent.read(observations, weights)
-    check_declaration(declared, read.observations)
+    with jax.enable_x64(dtype == "float64"):
+        check_declaration(declared, read.observations)
     told_of_data = _degenerate(declared, read)
     centre = None if initial is None else declared.space.check(initial)
     wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
@@ -165,7 +180,7 @@ def fit(
         exclude_degenerate,
         None if devices is None else chosen(devices),
     )
-    with jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
+    with traced(declared.name), jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
         problem = choose(declared, read, wishes)
         drawn = starts_for(problem, initial, key, starts, dtype)
         resolve(m_step, problem.form)  # what is wrong with it is said before anything is compiled
@@ -197,7 +212,7 @@ def fit(
             status = Status.boundary
         status, told = verdict(integral, status)
         notes = (*told_of_data, *outcome.notes, *told, *ran_off, *unused, *_of_size(declared.space.size - gone, read))
-        notes = (*notes, *_remarks(declared, outcome.params, observations))
+        notes = (*notes, *_remarks(declared, outcome.params, read))
         if told_of_data and status not in (Status.interrupted, Status.non_finite):
             status = Status.degenerate
     return Fit(
@@ -283,17 +298,9 @@ def _of_size(free: int, data: Data) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _remarks(model: Model, params: Any, observations: Any) -> tuple[str, ...]:
+def _remarks(model: Model, params: Any, data: Data) -> tuple[str, ...]:
     """What a ready model has to say of these data and params."""
     remarks = getattr(model.declaration, "remarks", None)
-    return () if remarks is None else tuple(remarks(jax.tree.map(np.asarray, params), observations))
-
-
-def _check_options(tolerance: float, step_tolerance: float, max_iterations: int, starts: int) -> None:
-    for name, value in (("tolerance", tolerance), ("step_tolerance", step_tolerance)):
-        if not value >= 0:
-            raise ValueError(f"{name}={value!r}: expected a number >= 0")
-    for name, value in (("max_iterations", max_iterations), ("starts", starts)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected an integer >= 1")
-    refuse_beyond_memory(f"starts={starts}", OF_A_START * float(starts), "ask for fewer")
+    if remarks is None:
+        return ()
+    return tuple(remarks(jax.tree.map(np.asarray, params), data.observations, np.asarray(data.weights)))

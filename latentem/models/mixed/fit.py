@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem.building import WholeFit
-from latentem.models.mixed import components, effects, profile, records, simulation, summary
+from latentem.models.mixed import components, effects, profile, records, simulation, summary, tables
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
 from latentem.models.mixed.generalised import FAMILIES, Approximated
 
@@ -28,6 +28,8 @@ class GeneralisedFit(WholeFit):
     function_of_components = components.function_of_components
     predict = records.predict  # pyright: ignore[reportAssignmentType]
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
+    table = tables.table
+    augment = tables.augment
 
     @cached_property
     def solved(self) -> Approximated:
@@ -36,10 +38,10 @@ class GeneralisedFit(WholeFit):
         Raises:
             ValueError: it was loaded without its model or its data.
         """
-        if self.declaration is None or self.table is None:
+        if self.declaration is None or self.frame is None:
             missing = "model" if self.declaration is None else "data"
             raise ValueError(f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...)")
-        return self.declaration.solved_at(self.table, self.weights, self.params)
+        return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
@@ -94,6 +96,8 @@ class MixedFit(WholeFit):
     bootstrap = simulation.bootstrap
     profile = profile.profile
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
+    table = tables.table
+    augment = tables.augment
 
     @cached_property
     def solved(self) -> Solved:
@@ -102,12 +106,12 @@ class MixedFit(WholeFit):
         Raises:
             ValueError: it was loaded without its model or its data.
         """
-        if self.declaration is None or self.table is None:
+        if self.declaration is None or self.frame is None:
             missing = "model" if self.declaration is None else "data"
             raise ValueError(
                 f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these"
             )
-        return self.declaration.solved_at(self.table, self.weights, self.params)
+        return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:

@@ -134,7 +134,7 @@ class Mixed:
             gradient=float(np.max(np.abs(solved.point.score * solved.scales))),
             notes=tuple(notes),
             declaration=self,
-            table=table,
+            frame=table,
             weights=weights,
         )
         found.__dict__["solved"] = solved
@@ -171,7 +171,7 @@ class Mixed:
             name=self.name,
             notes=tuple(notes),
             declaration=self,
-            table=table,
+            frame=table,
             weights=options.get("weights"),
         )
         found.__dict__["solved"] = solved
@@ -179,7 +179,7 @@ class Mixed:
 
     def loaded(self, table: Any, **fields: Any) -> Any:
         """A fit that was saved, with its table or None."""
-        return (MixedFit if self.family == "gaussian" else GeneralisedFit)(**fields, declaration=self, table=table)
+        return (MixedFit if self.family == "gaussian" else GeneralisedFit)(**fields, declaration=self, frame=table)
 
     def solved_at(self, table: Any, weights: Any, params: Any) -> Any:
         """The arrays behind given params; a generalised model settles there once more."""
