@@ -24,6 +24,7 @@ from latentem.models.hmm import overview
 from latentem.models.hmm.declare import maximized_emission
 from latentem.models.hmm.states import States
 from latentem.models.hmm.transitions import Free, Restricted, known_moves, log, shares
+from latentem.models.mixture import order as reordering
 from latentem.models.mixture.held import given
 
 Params = dict[str, Any]
@@ -173,7 +174,11 @@ class HSMM(States):
 
     def relabelled(self, order: Any) -> HSMM:
         """The model with its states in another order."""
-        return replace(self, prior=self.prior_in(order))
+        held = {
+            name: reordering.values(value, order, (0, 1) if name == "transition" else (0,))
+            for name, value in self.fixed.items()
+        }
+        return replace(self, fixed=reordering.mapped(self.fixed, held), prior=self.prior_in(order))
 
     # --- factors of the chain of pairs (state, remaining)
 
