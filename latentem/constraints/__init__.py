@@ -5,7 +5,7 @@ What flows out: `ParameterSpace`, that tree as one free vector u and back: what 
 standard errors are matrices of.
 
 `base` holds what a constraint is; `elementwise`, `vectors`, `matrices` and `stochastic_matrices` the sets;
-`constants`, `patterns`, `repeats`, `held`, `links` and `ties` what is fixed, zero, repeated, given in part, borrowed or
+`constants`, `patterns`, `repeats`, `in_part`, `links` and `ties` what is fixed, zero, repeated, given in part, borrowed or
 equal; `standardised` a histogram of mean 0 and variance 1; `space` the tree.
 
 To add one: a frozen dataclass below `base.Constraint` in the file of its kind. Write `shape`, `size`, `kind`,
@@ -19,7 +19,7 @@ from latentem.constraints.base import Constraint
 from latentem.constraints.constants import fixed
 from latentem.constraints.elementwise import interval, positive, real, unit
 from latentem.constraints.entrywise import Diagonal, Entries, diagonal, entries
-from latentem.constraints.held import held, one_of
+from latentem.constraints.in_part import held, one_of
 from latentem.constraints.links import Linked
 from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.patterns import pattern

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from latentem.constraints.base import Constraint, Index, Mask, Value, as_float
 from latentem.constraints.constants import Fixed
 from latentem.constraints.elementwise import Real
-from latentem.constraints.held import Held
+from latentem.constraints.in_part import Held
 from latentem.constraints.links import Linked
 from latentem.numerics.compiled import jit
 

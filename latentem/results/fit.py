@@ -140,7 +140,8 @@ class Fit:
     @property
     def _is_hard(self) -> bool:
         """Whether observations were assigned to latent values, not weighed."""
-        return bool(getattr(getattr(self.model, "latent", None), "hard", False))
+        latent = getattr(self.model, "latent", None)
+        return latent is not None and latent.hard
 
     @cached_property
     def optima(self) -> tuple[Optimum, ...]:
