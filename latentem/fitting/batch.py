@@ -36,7 +36,7 @@ from latentem.model.advice import traced
 from latentem.model.checks import check_declaration, check_quadratic
 from latentem.model.declared import declare
 from latentem.model.strict import check_declared
-from latentem.numerics.compiled import forget_other_precision, make_room
+from latentem.numerics.compiled import make_room
 from latentem.results.fit import Fit
 
 #: Weights that add up to less than this part of the rows are remarked on.
@@ -161,7 +161,6 @@ def fit(
     if step_size is not None or passes != 1:
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     make_room()
-    forget_other_precision(dtype)
     declared, observations = declare(model, data)
     read = declared.latent.read(observations, weights)
     with jax.enable_x64(dtype == "float64"):

@@ -14,28 +14,41 @@ from latentem.model.advice import explained
 from latentem.model.base import Model
 from latentem.model.latents import Continuous
 from latentem.model.product import Product
-from latentem.numerics.compiled import jit
+from latentem.numerics.compiled import forget, forget_other_precision, jit
+from latentem.numerics.lapack import OTHER_PRECISION
 
 
 def check_declaration(model: Model, observations: Any) -> None:
     """Raise in one line when log p(x, z) of the first observation is not a floating scalar.
 
     To be called in the precision of the fit: JAX remembers a NumPy array that a density closes over in the precision in
-    which it was first traced.
+    which it was first traced, and what was traced in the other is forgotten here.
     """
     observations = observations.steps if isinstance(observations, Sequences) else observations
     shapes = tuple((a.shape[1:], str(a.dtype)) for a in jax.tree.leaves(observations))
-    _check_shapes(model, jax.tree.structure(observations), shapes, jnp.result_type(float).name)
+    real = jnp.result_type(float).name
+    structure = jax.tree.structure(observations)
+    try:
+        closes = _check_shapes(model, structure, shapes, real)
+    except TypeError as error:
+        if OTHER_PRECISION not in str(error):
+            raise
+        closes = None
+    if closes is None:
+        forget()
+        closes = _check_shapes(model, structure, shapes, real)
+    if closes:
+        forget_other_precision(real)
 
 
 @lru_cache(maxsize=256)
-def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...], real: str) -> None:
+def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, ...], str], ...], real: str) -> bool:
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
     x = jax.tree.unflatten(structure, leaves)
     values = jax.tree.map(lambda z: jax.ShapeDtypeStruct(z.shape, z.dtype), model.latent.arguments())
     params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), real))
     try:
-        out = jax.eval_shape(model.complete_log_likelihood, params, x, *values)
+        program, out = jax.make_jaxpr(model.complete_log_likelihood, return_shape=True)(params, x, *values)
     except Exception as error:
         latent = dict(zip(("z", "previous"), values, strict=False))
         raise TypeError(
@@ -54,6 +67,8 @@ def _check_shapes(model: Model, structure: Any, shapes: tuple[tuple[tuple[int, .
         )
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(f"complete_log_likelihood returned dtype {out.dtype}: expected a real log-density")
+    # Whether it closes over NumPy arrays of real numbers.
+    return any(isinstance(a, np.ndarray) and jnp.issubdtype(a.dtype, jnp.floating) for a in program.consts)
 
 
 def _called(model: Model) -> str:

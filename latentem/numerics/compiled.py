@@ -51,10 +51,15 @@ def forget_other_precision(dtype: str) -> None:
     """
     global _precision
     if _precision not in ("", dtype):
-        jax.clear_caches()
-        _seen.clear()
-        gc.collect()
+        forget()
     _precision = dtype
+
+
+def forget() -> None:
+    """Drop what JAX has traced and compiled."""
+    jax.clear_caches()
+    _seen.clear()
+    gc.collect()
 
 
 def make_room() -> bool:
@@ -71,8 +76,7 @@ def make_room() -> bool:
         return False
     if _MAPS.read_bytes().count(b"\n") < FULL * int(_LIMIT.read_text()):
         return False
-    jax.clear_caches()
-    _seen.clear()
+    forget()
     return True
 
 

@@ -55,7 +55,7 @@ COST: dict[str, Callable[..., int]] = {
 #: What is said of a program with an array in another precision than the program's. JAX keeps a NumPy array that a
 #: function closes over in the precision in which it was first traced, as long as a program that has it is remembered;
 #: a second one in the other precision then takes the wrong array.
-OTHER_PRECISION = ("an array in another precision", "requires arguments to have the same dtypes")
+OTHER_PRECISION = "requires arguments to have the same dtypes"
 IN_BOTH = (
     "a function was traced in float32 and in float64, and JAX takes a NumPy array that it uses in the first of both: "
     "write jnp.asarray(array, dtype=jnp.result_type(float)) inside it, or begin a new process"
@@ -85,7 +85,7 @@ def in_pieces(f: Callable[..., Any]) -> Callable[..., Any]:
             program, shape = jax.make_jaxpr(of_arrays, return_shape=True)(*arrays)
             return jax.tree.structure(shape).unflatten(_run(program.jaxpr, program.consts, arrays))
         except TypeError as error:
-            if not any(told in str(error) for told in OTHER_PRECISION):
+            if OTHER_PRECISION not in str(error):
                 raise
             raise TypeError(IN_BOTH) from None
 
@@ -128,7 +128,7 @@ def _run(jaxpr: Any, consts: Any, args: Any) -> list[Any]:
         operands = [v.val if isinstance(v, core.Literal) else values[v] for v in eqn.invars]
         found = _apply(eqn, operands)
         if any(v.aval.dtype != a.dtype for v, a in zip(eqn.outvars, found, strict=True)):
-            raise TypeError(f"{eqn.primitive.name}: {OTHER_PRECISION[0]}")
+            raise TypeError(f"{eqn.primitive.name}: {OTHER_PRECISION}")
         values.update(zip(eqn.outvars, found, strict=True))
     return [v.val if isinstance(v, core.Literal) else values[v] for v in jaxpr.outvars]
 

@@ -59,7 +59,14 @@ def columns_of(fit: Any, data: Any = None) -> dict[str, np.ndarray]:
         probabilities = {} if hard else _probabilities(word, fit.responsibilities(data))
         return {word: fit.predict(data), **probabilities}
     posterior = fit.posterior(data)
-    return {**_moments(word, "mean", posterior.mean), **_moments(word, "sd", posterior.sd)}
+    mean, sd = posterior.mean, posterior.sd
+    parts = mean if isinstance(mean, dict) else {word: mean}  # of a latent of several parts, by name
+    spreads = sd if isinstance(sd, dict) else {word: sd}
+    return {k: a for name in parts for k, a in _both(name, parts[name], spreads[name]).items()}
+
+
+def _both(word: str, mean: np.ndarray, sd: np.ndarray) -> dict[str, np.ndarray]:
+    return {**_moments(word, "mean", mean), **_moments(word, "sd", sd)}
 
 
 def _of_chain(fit: Any, data: Any, word: str) -> dict[str, np.ndarray]:
@@ -67,7 +74,7 @@ def _of_chain(fit: Any, data: Any, word: str) -> dict[str, np.ndarray]:
         model, own = fit.at(data)
         states = kalman.smoothed(model, fit.params, own)
         spread = np.sqrt(np.diagonal(states.covariance, axis1=1, axis2=2))
-        return {**_moments(word, "mean", states.mean), **_moments(word, "sd", spread)}
+        return _both(word, states.mean, spread)
     if "viterbi" in dir(fit):
         path, smoothed = fit.viterbi(data), fit.smooth(data)
         if isinstance(path, list):

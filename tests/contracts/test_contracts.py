@@ -77,6 +77,20 @@ def start_of(row: Row) -> Any:
         return jax.tree.map(np.asarray, case(row).each_start()[0])
 
 
+#: `lem.check` compiles a dozen programs for each row: one row of every form, the others in the nightly run.
+CHECKED_OFTEN = {
+    "mixture of gaussian full",
+    "mixture of poisson",
+    "chain by hand",
+    "latent on a grid",
+    "declared, derived M-step",
+    "declared, closed M-step",
+    "latent by its Hessian",
+    "posterior supplied",
+    "k-means",
+}
+
+
 @cache
 def fitted(row: Row) -> lem.Fit:
     """Ten plain EM steps from three starts: the program that the steps above have compiled."""
@@ -97,7 +111,11 @@ def fit(row: Row, start: Any, *, model: Any = None, **options: Any) -> lem.Fit:
     return lem.fit(row.model() if model is None else model, **{**chosen, **options})
 
 
-@every
+@pytest.mark.parametrize(
+    "row",
+    [row if row.name in CHECKED_OFTEN else pytest.param(row, marks=pytest.mark.slow) for row in ROWS],
+    ids=lambda row: row.name,
+)
 def test_its_parts_belong_together(row: Row) -> None:
     lem.check(row.model(), data(row), KEY).raise_if_failed()
 

@@ -12,6 +12,7 @@ from contracts.registry import POISSON, poisson, poisson_maximize, poisson_stati
 import latentem as lem
 from latentem import datasets
 from latentem.ascent.iteration import em_map
+from latentem.ascent.mstep import resolve
 
 MODEL = lem.Model(
     poisson, lem.Finite(2), POISSON, m_step=lem.ClosedForm(poisson_statistics, poisson_maximize), name="Poisson"
@@ -52,10 +53,9 @@ def test_without_slack_the_objective_never_falls(method: Any) -> None:
 
 def test_squarem_without_slack_never_starts_an_iteration_lower(x64: None) -> None:
     table = datasets.hasselblad()
-    em = lem.em(MODEL)
-    prepared = em.init(START, table.deaths.astype(float), table.frequency).prepared
+    begin = lem.em(MODEL).init(START, table.deaths.astype(float), table.frequency)
     example = {name: jnp.asarray(value) for name, value in START.items()}
-    mapping, _ = em_map(em.form, em.m_step, prepared, example)
+    mapping, _ = em_map(begin.form, resolve("auto", begin.form), begin.prepared, example)
     method = lem.SQUAREM()
     step = jax.jit(lambda state: method.step(mapping, state, 0.0))
     state, begun, refused = method.init(jax.flatten_util.ravel_pytree(example)[0]), [], 0
