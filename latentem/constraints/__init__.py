@@ -5,8 +5,8 @@ What flows out: `ParameterSpace`, that tree as one free vector u and back: what 
 standard errors are matrices of.
 
 `base` holds what a constraint is; `elementwise`, `vectors`, `matrices` and `stochastic_matrices` the sets;
-`constants`, `patterns`, `repeats`, `in_part`, `links` and `ties` what is fixed, zero, repeated, given in part, borrowed or
-equal; `standardised` a histogram of mean 0 and variance 1; `space` the tree.
+`constants`, `patterns`, `repeats`, `in_part`, `links` and `ties` what is fixed, zero, repeated, given in part, borrowed
+or equal; `standardised` a histogram of mean 0 and variance 1; `space` the tree.
 
 To add one: a frozen dataclass below `base.Constraint` in the file of its kind. Write `shape`, `size`, `kind`,
 `free_indices`, `constrain(u)`, `unconstrain(value)` (always finite: edge values move inside by the smallest
