@@ -111,6 +111,7 @@ def test_mixtures_of_regressions_are_simulated_with_their_covariates() -> None:
     np.testing.assert_allclose(found.standard_errors()["components"]["coefficients"], errors, rtol=0.6)
 
 
+@pytest.mark.slow
 def test_persons_are_simulated_with_their_groups_and_covariates() -> None:
     rng = np.random.default_rng(4)
     group, w = np.repeat(["a", "b"], [40, 200]), rng.normal(size=240)

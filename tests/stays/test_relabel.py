@@ -77,8 +77,11 @@ def restricted(**options: Any) -> lem.Fit:
     "options",
     [
         {"fixed": {"rate": [1.0, 5.0, 11.0]}, "initial": [0.5, 0.25, 0.25]},
-        {"allowed": [[1, 1, 0], [0, 1, 1], [1, 0, 1]]},
-        {"fixed": {"transition": [[0.1, np.nan, np.nan], [np.nan] * 3, [np.nan, np.nan, 0.2]]}},
+        pytest.param({"allowed": [[1, 1, 0], [0, 1, 1], [1, 0, 1]]}, marks=pytest.mark.slow),
+        pytest.param(
+            {"fixed": {"transition": [[0.1, np.nan, np.nan], [np.nan] * 3, [np.nan, np.nan, 0.2]]}},
+            marks=pytest.mark.slow,
+        ),
         {"tied": [[(0, 0), (1, 1)]], "initial": "stationary"},
         {
             "prior": {
