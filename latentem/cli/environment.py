@@ -88,7 +88,7 @@ def _opens(entry: bytes) -> bool:
     """Whether an entry decompresses: zstandard's where it begins so, zlib's otherwise."""
     if entry[:4] == b"\x28\xb5\x2f\xfd":
         try:
-            import zstandard
+            import zstandard  # pyright: ignore[reportMissingImports]  # JAX uses it where it is there
         except ImportError:  # nobody here can read it, JAX included
             return False
         try:

@@ -52,12 +52,12 @@ class Held(Constraint):
     def free(self) -> Bool[np.ndarray, " M"]:
         """Which of these are free."""
         lost = np.isnan(self.given)
-        return lost.ravel() if self._by_entry else lost.reshape(self.count, -1).any(axis=1)
+        return np.asarray(lost.ravel() if self._by_entry else np.any(lost.reshape(self.count, -1), axis=1))
 
     @property
     def held_rows(self) -> Bool[np.ndarray, " K"]:
         """Which values are given as a whole."""
-        return ~np.isnan(self.given).reshape(self.count, -1).any(axis=1)
+        return np.asarray(~np.any(np.isnan(self.given).reshape(self.count, -1), axis=1))
 
     @property
     def in_part(self) -> bool:

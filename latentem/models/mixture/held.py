@@ -36,7 +36,7 @@ class Partly:
     @property
     def whole(self) -> Bool[np.ndarray, " K"]:
         """In which components everything is given."""
-        return ~np.isnan(self.value).reshape(self.shape[0], -1).any(axis=1)
+        return np.asarray(~np.any(np.isnan(self.value).reshape(self.shape[0], -1), axis=1))
 
     @property
     def by_component(self) -> bool:
