@@ -55,6 +55,7 @@ from latentem.fitting.implicit import solve
 from latentem.forms.anchors import Compression, sufficiency
 from latentem.forms.field.constructors import exchangeable, flat, neighbours, pedigree, random_walk, relationship
 from latentem.forms.field.latent import Field
+from latentem.inference.pooling import Pooled, pool
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
@@ -70,6 +71,7 @@ from latentem.models import (  # isort: skip
     HSMM,
     IRT,
     Emission,
+    FactorAnalysis,
     GaussianMixture,
     ItemModel,
     KMeans,
@@ -83,10 +85,12 @@ from latentem.models import (  # isort: skip
     Mixed,
     Mixture,
     Modal,
+    MultivariateNormal,
     StateSpace,
     Structural,
     logit_normal,
     responses,
+    select_mixture,
 )
 
 if TYPE_CHECKING:
@@ -106,6 +110,7 @@ __all__ = [
     "Continuous",
     "Emission",
     "DynamicFactor",
+    "FactorAnalysis",
     "Factored",
     "Field",
     "Finite",
@@ -126,9 +131,11 @@ __all__ = [
     "Mixture",
     "Modal",
     "Model",
+    "MultivariateNormal",
     "Newton",
     "ParameterSpace",
     "Plain",
+    "Pooled",
     "Product",
     "Report",
     "Segmentation",
@@ -168,6 +175,7 @@ __all__ = [
     "pedigree",
     "plot",
     "polynomial_decay",
+    "pool",
     "positive",
     "posterior",
     "priors",
@@ -177,6 +185,7 @@ __all__ = [
     "repeated",
     "responses",
     "select",
+    "select_mixture",
     "sequences",
     "simplex",
     "solve",

@@ -12,7 +12,8 @@
 - `WholeFit`: a Fit whose observations share one latent.
 - `is_tabular`: whether data are columns by name.
 - `aligned`: rows of text in columns of equal width.
-- `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
+- `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images;
+  `filled`: a user's table with its missing entries filled in.
 - `Axis`, `Layout`: what an axis of a parameter runs over, of models with `axes(path, layout)`; the columns of the data.
 - `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
   `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
@@ -28,6 +29,7 @@
 from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
+from latentem.data.filling import filled
 from latentem.data.lattice import read_image
 from latentem.data.layout import Axis, Layout, is_tabular
 from latentem.families.base import as_family
@@ -66,6 +68,7 @@ __all__ = [
     "Layout",
     "WholeFit",
     "sparse_counts",
+    "filled",
     "read_image",
     "CandidatesForm",
     "Links",

@@ -6,7 +6,7 @@ one line on stderr; 3, a fit did not converge, its files are written all the sam
 What flows in: a file of columns and options. What flows out: text, and files in the folder of `--out`.
 
 - `demo`, `mixture`, `hmm`, `irt`, `mixed`, `statespace`, `modes`, `reconstruct`, `topics`, `align`, `segment`,
-  `predict`: one command each.
+  `predict`, `impute`: one command each.
 - `reading`: columns of CSV and Parquet files, with their places for complaints.
 - `common`: what the commands that fit share; `arrays`: those of arrays, texts and images.
 - `errors`: what is told in one line.
@@ -31,6 +31,7 @@ from latentem.cli import (
     demo,
     environment,
     hmm,
+    impute,
     irt,
     mixed,
     mixture,
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"latentem {__version__}")
     own = {"demo": demo, "mixture": mixture, "hmm": hmm, "irt": irt, "mixed": mixed, "statespace": statespace}
     own |= {"modes": modes, "reconstruct": reconstruct, "topics": topics, "align": align, "segment": segment}
-    own |= {"predict": predict}
+    own |= {"predict": predict, "impute": impute}
     commands = top.add_subparsers(dest="command", required=True, metavar="{" + ",".join(own) + "}")
     for name, module in own.items():
         told = (module.__doc__ or "").strip()

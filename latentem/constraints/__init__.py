@@ -6,7 +6,8 @@ standard errors are matrices of.
 
 `base` holds what a constraint is; `elementwise`, `vectors`, `matrices` and `stochastic_matrices` the sets;
 `constants`, `patterns`, `repeats`, `in_part`, `links` and `ties` what is fixed, zero, repeated, given in part, borrowed
-or equal; `standardised` a histogram of mean 0 and variance 1; `space` the tree.
+or equal; `standardised` a histogram of mean 0 and variance 1; `structures` covariances of several components whose
+volumes, shapes and orientations are equal or vary; `space` the tree.
 
 To add one: a frozen dataclass below `base.Constraint` in the file of its kind. Write `shape`, `size`, `kind`,
 `free_indices`, `constrain(u)`, `unconstrain(value)` (always finite: edge values move inside by the smallest
@@ -27,6 +28,7 @@ from latentem.constraints.repeats import repeated
 from latentem.constraints.space import ParameterSpace
 from latentem.constraints.standardised import Standardised
 from latentem.constraints.stochastic_matrices import stochastic
+from latentem.constraints.structures import Structured, structured
 from latentem.constraints.ties import Tied, tied
 from latentem.constraints.vectors import ordered, simplex
 
@@ -37,6 +39,7 @@ __all__ = [
     "Linked",
     "ParameterSpace",
     "Standardised",
+    "Structured",
     "Tied",
     "correlation",
     "covariance",
@@ -53,6 +56,7 @@ __all__ = [
     "repeated",
     "simplex",
     "stochastic",
+    "structured",
     "tied",
     "unit",
 ]

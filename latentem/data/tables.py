@@ -104,7 +104,7 @@ def named_columns(value: Any, name: str = "observations", only: Collection[Any] 
         fields = value.dtype.names or ()
         wanted = {key: value[key] for key in fields if only is None or key in only}
     else:
-        frame = _frame(value, name)
+        frame = frame_of(value, name)
         wanted = {key: frame[key] for key in frame.columns if only is None or key in only}
     return {key: column(f"column {key!r} of {name}", found) for key, found in wanted.items()}
 
@@ -245,7 +245,7 @@ def _narwhals(name: str) -> Any:
     return narwhals
 
 
-def _frame(table: Any, name: str) -> Any:
+def frame_of(table: Any, name: str = "observations") -> Any:
     nw = _narwhals(name)
     try:
         return nw.from_native(table, eager_only=True)

@@ -28,6 +28,8 @@ class Autoregressive(GaussianRegression):
     response: str = field(init=False, default="y")
     covariates: tuple[str, ...] = field(init=False, default=())
     intercept: bool = field(init=False, default=True)
+    offset: str | None = field(init=False, default=None)
+    weights: str | None = field(init=False, default=None)
     order: int = 1
 
     def __init__(self, order: int = 1) -> None:
@@ -37,6 +39,8 @@ class Autoregressive(GaussianRegression):
         object.__setattr__(self, "response", "y")
         object.__setattr__(self, "covariates", tuple(f"lag{i + 1}" for i in range(order)))
         object.__setattr__(self, "intercept", True)
+        object.__setattr__(self, "offset", None)
+        object.__setattr__(self, "weights", None)
 
     def of_sequences(self, series: Sequences, new: bool = False) -> Sequences:
         """Each step with those before it as columns; a step that lacks one of them is NaN. `new` data may be shorter

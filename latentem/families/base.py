@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from latentem.data.layout import Axis, Layout
+from latentem.families.distribution import invert
 from latentem.families.restrictions import NONE, Names, Restrictions
 
 Params = dict[str, Any]
@@ -35,12 +36,16 @@ class Family(ABC):
 
     `accepts_missing` says whether a row with NaN entries is scored by its observed entries; `inside` is a
     value inside the support, which stands in for an observation whose result is masked away; `vector`,
-    whether one observation is a vector.
+    whether one observation is a vector. Of families of one number, `support` holds the ends, `discrete` says that
+    they are whole numbers, and `smooth_cdf` that `cdf` can be differentiated twice.
     """
 
     accepts_missing: ClassVar[bool] = False
     inside: ClassVar[float] = 1.0
     vector: ClassVar[bool] = False
+    discrete: ClassVar[bool] = False
+    smooth_cdf: ClassVar[bool] = False
+    support: ClassVar[tuple[float, float]] = (0.0, np.inf)
 
     @abstractmethod
     def declare(self, x: Any) -> tuple[Family, Any]:
@@ -101,6 +106,53 @@ class Family(ABC):
     @abstractmethod
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         """Parameters of one component that describe all data: the place from which mixtures start."""
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        """P(at most x), of a family of one number."""
+        raise ValueError(f"{type(self).__name__} has no distribution function: expected a family of one number")
+
+    def survival(self, params: Params, x: Any) -> Float[Array, ""]:
+        """P(more than x), with all digits where the family can give them."""
+        return 1 - self.cdf(params, x)
+
+    def quantile(self, params: Params, p: Any) -> Float[Array, ""]:
+        """The least number with P(at most it) of at least p."""
+        return invert(self, params, p)
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        """Expectation of a family of one number; of a regression, given the covariates of x."""
+        raise ValueError(f"{type(self).__name__} says no mean: expected a family of one number")
+
+    def shares(self, params: Params) -> Float[Array, " C"] | None:
+        """Probabilities of the categories 0, 1, ... of a family of categories; None of others."""
+        return None
+
+    def begin(self, x: Any, weights: Float[np.ndarray, " N"]) -> Params | None:
+        """Params at or near the maximum of one component, computed on the host, where that is much cheaper than EM row
+        by row; None where it is not."""
+        return None
+
+    # --- missing entries of an observation (NaN)
+
+    def expect_missing(self, params: Params, x: Any) -> Any:
+        """The observation with what its missing entries are expected to be: numbers, and shares of categories (C,) in
+        place of a category. What several components say of it can be averaged."""
+        x = floating(x)
+        shares = self.shares(params)
+        if shares is None:
+            return jnp.where(jnp.isnan(x), jnp.reshape(self.mean(params, x), x.shape), x)
+        return jnp.where(jnp.isnan(x), shares, (x == jnp.arange(shares.shape[0])).astype(shares.dtype))
+
+    def settle(self, expected: Any, x: Any) -> Any:
+        """The observation filled in with what was expected: numbers as they are, of categories the most probable."""
+        x = floating(x)
+        found = jnp.argmax(expected).astype(x.dtype) if jnp.ndim(expected) > x.ndim else expected
+        return jnp.where(jnp.isnan(x), found, x)
+
+    def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
+        """The observation with its missing entries drawn given the others."""
+        x = floating(x)
+        return jnp.where(jnp.isnan(x), jnp.reshape(self.sample(params, key), x.shape).astype(x.dtype), x)
 
     @property
     def separable(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,10 @@ class Bernoulli(Family):
     'a number between 0 and 1'
     """
 
+    inside: ClassVar[float] = 0.0
+    discrete: ClassVar[bool] = True
+    support: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
     def levels_of(self, column: Any) -> tuple[Any, ...] | None:
         return ()
 
@@ -62,6 +66,16 @@ class Bernoulli(Family):
         x = jnp.where(valid, x, 0)
         probability = params["probability"]
         return masked(valid, xlogy(x, probability) + xlog1py(1 - x, -probability))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = floating(x)
+        return jnp.where(x < 0, 0, jnp.where(x < 1, 1 - params["probability"], 1))
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        return params["probability"]
+
+    def shares(self, params: Params) -> Float[Array, " C"]:
+        return jnp.stack([1 - params["probability"], params["probability"]])
 
     def sample(self, params: Params, key: Array) -> Array:
         return jax.random.bernoulli(key, params["probability"]).astype(int)

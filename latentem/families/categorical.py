@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,11 @@ def mode(counts: Float[Array, "*K C"], old: Float[Array, "*K C"], belief: Any) -
     return jnp.where(total > 0, ratio(counts, total), old)
 
 
+def _upto(shares: Float[Array, " C"], x: Any) -> Float[Array, ""]:
+    """The shares of categories of at most x."""
+    return jnp.minimum(jnp.sum(jnp.where(jnp.arange(shares.shape[0]) <= jnp.floor(floating(x)), shares, 0)), 1)
+
+
 @dataclass(frozen=True)
 class Categorical(Family):
     """Categorical distribution of an integer 0, ..., C - 1: `probabilities` (C,). Closed form under a
@@ -58,6 +63,7 @@ class Categorical(Family):
     3
     """
 
+    discrete: ClassVar[bool] = True
     categories: Any = None
     levels: tuple[Any, ...] = ()
 
@@ -76,6 +82,10 @@ class Categorical(Family):
 
     def levels_of(self, column: Any) -> tuple[Any, ...] | None:
         return self.levels
+
+    @property
+    def support(self) -> tuple[float, float]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 0.0, float(self._size - 1)
 
     @property
     def _size(self) -> int:
@@ -112,6 +122,12 @@ class Categorical(Family):
         chosen = jnp.sum(jnp.where(self._indicators(x), params["probabilities"], 0))
         # also impossible: a number that is no category
         return masked(chosen > 0, jnp.log(jnp.where(chosen > 0, chosen, 1)))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        return _upto(params["probabilities"], x)
+
+    def shares(self, params: Params) -> Float[Array, " C"]:
+        return params["probabilities"]
 
     def sample(self, params: Params, key: Array) -> Array:
         return jax.random.categorical(key, log_or_impossible(params["probabilities"]))

@@ -82,3 +82,13 @@ def counts(family: str, x: np.ndarray) -> np.ndarray:
         "use a continuous family for other numbers",
     )
     return x
+
+
+def columns(family: str, x: Any, names: Any) -> dict[str, np.ndarray]:
+    """The columns of a table that a family names, each (N,)."""
+    present = list(x.keys()) if hasattr(x, "keys") else []
+    for name in names:
+        if name not in present:
+            found = f"columns {', '.join(map(str, present))}" if present else f"a {type(x).__name__}"
+            raise ValueError(f"{family}: no column {name!r} in {found}: expected {', '.join(names)}; add it")
+    return {name: column(f"{family}: column {name!r}", x[name]) for name in names}

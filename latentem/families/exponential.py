@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ class Exponential(Family):
     'a positive number'
     """
 
+    smooth_cdf: ClassVar[bool] = True
+
     def declare(self, x: Any) -> tuple[Exponential, np.ndarray]:
         x = checks.finite("Exponential", checks.column("Exponential", x))
         checks.refuse("Exponential", x, x < 0, "a number of at least 0", "remove the row or use another family")
@@ -46,6 +48,18 @@ class Exponential(Family):
         x = floating(x)
         valid = x >= 0
         return masked(valid, jnp.log(params["rate"]) - params["rate"] * jnp.where(valid, x, 0))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        return -jnp.expm1(-params["rate"] * jnp.maximum(floating(x), 0))
+
+    def survival(self, params: Params, x: Any) -> Float[Array, ""]:
+        return jnp.exp(-params["rate"] * jnp.maximum(floating(x), 0))
+
+    def quantile(self, params: Params, p: Any) -> Float[Array, ""]:
+        return -jnp.log1p(-jnp.asarray(p)) / params["rate"]
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        return 1 / params["rate"]
 
     def sample(self, params: Params, key: Array) -> Array:
         rate = floating(params["rate"])

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
+from jax.scipy.special import gammainc, gammaincc, gammaln
 from jaxtyping import Array, Float
 
 from latentem import priors
@@ -63,6 +63,15 @@ class Gamma(Family):
         valid = x > 0
         x = jnp.where(valid, x, 1)
         return masked(valid, shape * jnp.log(rate) + (shape - 1) * jnp.log(x) - rate * x - gammaln(shape))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        return gammainc(params["shape"], params["rate"] * jnp.maximum(floating(x), 0))
+
+    def survival(self, params: Params, x: Any) -> Float[Array, ""]:
+        return gammaincc(params["shape"], params["rate"] * jnp.maximum(floating(x), 0))
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        return params["shape"] / params["rate"]
 
     def sample(self, params: Params, key: Array) -> Array:
         shape = floating(params["shape"])

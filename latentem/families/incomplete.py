@@ -45,6 +45,21 @@ class Incomplete(Family):
         inside = jax.tree.map(lambda a: jnp.where(gone, jnp.asarray(self.family.inside, a.dtype), a), x)
         return jnp.where(gone, 0.0, self.family.log_prob(params, inside))
 
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        return self.family.mean(params, x)
+
+    def shares(self, params: Params) -> Float[Array, " C"] | None:
+        return self.family.shares(params)
+
+    def expect_missing(self, params: Params, x: Any) -> Any:
+        return self.family.expect_missing(params, x)
+
+    def settle(self, expected: Any, x: Any) -> Any:
+        return self.family.settle(expected, x)
+
+    def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
+        return self.family.draw_missing(params, x, key)
+
     def sample(self, params: Params, key: Array) -> Any:
         return self.family.sample(params, key)
 

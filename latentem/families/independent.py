@@ -131,6 +131,34 @@ class Independent(Family):
             return drawn
         return jnp.stack([floating(value).reshape(()) for value in drawn.values()])
 
+    def expect_missing(self, params: Params, x: Any) -> dict[str, Any]:
+        return {name: part.expect_missing(params[name], value) for name, part, value in self._parts_of(x)}
+
+    def settle(self, expected: dict[str, Any], x: Any) -> Any:
+        return self._joined({name: part.settle(expected[name], value) for name, part, value in self._parts_of(x)})
+
+    def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
+        keys = split(key, len(self.families))
+        drawn = {
+            name: part.draw_missing(params[name], value, k)
+            for (name, part, value), k in zip(self._parts_of(x), keys, strict=True)
+        }
+        return self._joined(drawn)
+
+    def _parts_of(self, x: Any) -> list[tuple[str, Family, Any]]:
+        """(name, family, value with its missing entries) of each column of one observation."""
+        found = []
+        for i, (name, part) in enumerate(self.parts.items()):
+            value = x[name] if self.tabular else x[i]
+            found.append((name, part, value if self.tabular or not part.vector else value[None]))
+        return found
+
+    def _joined(self, values: dict[str, Any]) -> Any:
+        """Columns as an observation."""
+        if self.tabular:
+            return values
+        return jnp.stack([floating(value).reshape(()) for value in values.values()])
+
     @property
     def conditional(self) -> bool:
         return any(part.conditional for part in self.parts.values())

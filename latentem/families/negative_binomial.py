@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
+from jax.scipy.special import betainc, gammaln
 from jaxtyping import Array, Float
 
 from latentem.constraints import positive
@@ -30,6 +30,8 @@ class NegativeBinomial(Family):
     ['dispersion', 'mean']
     """
 
+    discrete: ClassVar[bool] = True
+
     def declare(self, x: Any) -> tuple[NegativeBinomial, np.ndarray]:
         return self, checks.counts("NegativeBinomial", checks.column("NegativeBinomial", x))
 
@@ -47,6 +49,15 @@ class NegativeBinomial(Family):
         x = jnp.where(valid, x, 0)
         successes = x * (jnp.log(mean) - jnp.log(size + mean)) - size * jnp.log1p(mean / size)
         return masked(valid, log_gamma_ratio(size, x) - gammaln(x + 1) + successes)
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = jnp.floor(floating(x))
+        mean, size = floating(params["mean"]), floating(params["dispersion"])
+        inside = jnp.where(x >= 0, x, 0)
+        return jnp.where(x >= 0, betainc(size, inside + 1, size / (size + mean)), 0)
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        return params["mean"]
 
     def sample(self, params: Params, key: Array) -> Array:
         mean, size = floating(params["mean"]), floating(params["dispersion"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln, xlogy
+from jax.scipy.special import gammainc, gammaincc, gammaln, xlogy
 from jaxtyping import Array, Float
 
 from latentem import priors
@@ -36,6 +36,9 @@ class Poisson(Family):
     'a positive number'
     """
 
+    discrete: ClassVar[bool] = True
+    smooth_cdf: ClassVar[bool] = True
+
     def declare(self, x: Any) -> tuple[Poisson, np.ndarray]:
         return self, checks.counts("Poisson", checks.column("Poisson", x))
 
@@ -55,6 +58,19 @@ class Poisson(Family):
         valid = (x >= 0) & (x == jnp.floor(x))
         count = jnp.where(valid, x, 0)
         return masked(valid, xlogy(count, params["rate"]) - params["rate"] - gammaln(count + 1))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = jnp.floor(floating(x))
+        inside = jnp.where(x >= 0, x, 0)
+        return jnp.where(x >= 0, gammaincc(inside + 1, params["rate"]), 0)
+
+    def survival(self, params: Params, x: Any) -> Float[Array, ""]:
+        x = jnp.floor(floating(x))
+        inside = jnp.where(x >= 0, x, 0)
+        return jnp.where(x >= 0, gammainc(inside + 1, params["rate"]), 1)
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        return params["rate"]
 
     def sample(self, params: Params, key: Array) -> Array:
         return jax.random.poisson(key, params["rate"])

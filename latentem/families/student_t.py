@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
 from latentem.constraints import covariance, positive, real
@@ -16,7 +17,7 @@ from latentem.data import door
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating, occupied, ratio
 from latentem.families.degenerate import constant_column, dependent_column
-from latentem.families.gaussian import location_scatter, symmetric
+from latentem.families.gaussian import location_scatter, missing, symmetric
 from latentem.families.gaussian.context import grain, median_and_quartiles
 from latentem.families.restrictions import Restrictions
 from latentem.families.special import log_gamma_ratio, log_minus_digamma, solve_log_minus_digamma
@@ -45,6 +46,7 @@ class StudentT(Family):
     """
 
     vector: ClassVar[bool] = True
+    support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     dim: int | None = None
     missing: bool = False
 
@@ -83,6 +85,32 @@ class StudentT(Family):
         constant = log_gamma_ratio(0.5 * df, half) - half * jnp.log(df * jnp.pi)
         log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
         return constant - log_det - (0.5 * df + half) * jnp.log1p((white @ white) / df)
+
+    def expect_missing(self, params: Params, x: Any) -> Float[Array, " D"]:
+        y = floating(x).reshape(self._size)
+        return missing.conditional(params["location"], params["scale"], y).mean
+
+    def settle(self, expected: Any, x: Any) -> Any:
+        return jnp.where(jnp.isnan(x), jnp.reshape(expected, jnp.shape(x)), x)
+
+    def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
+        y = floating(x).reshape(self._size)
+        normal, gamma = jax.random.split(key)
+        given = missing.conditional(params["location"], params["scale"], y)
+        half = 0.5 * (params["df"] + jnp.sum(~jnp.isnan(y)))
+        precision = jax.random.gamma(gamma, half, dtype=y.dtype) / (0.5 * (params["df"] + given.distance))
+        noise = jax.random.normal(normal, y.shape, y.dtype) / jnp.sqrt(jnp.maximum(precision, jnp.finfo(y.dtype).tiny))
+        return jnp.reshape(jnp.where(jnp.isnan(y), given.mean + given.root @ noise, y), jnp.shape(x))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        if self.dim != 1:
+            return super().cdf(params, x)
+        t = (floating(x).reshape(()) - params["location"][0]) / jnp.sqrt(params["scale"][0, 0])
+        half, df = jnp.asarray(0.5, t.dtype), params["df"]
+        tail = 0.5 * betainc(0.5 * df, half, df / (df + t**2))
+        # near the middle by what lies between, in the tails by what lies beyond
+        within = 0.5 * betainc(half, 0.5 * df, t**2 / (df + t**2))
+        return jnp.where(t**2 < df, 0.5 + jnp.sign(t) * within, jnp.where(t > 0, 1 - tail, tail))
 
     def sample(self, params: Params, key: Array) -> Float[Array, " D"]:
         df, location = floating(params["df"]), floating(params["location"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from latentem.families.gaussian.diagonal import LOG_TWO_PI
 from latentem.families.restrictions import Restrictions
 
 CONCENTRATIONS = (1e-8, 1e8)
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(96)
 
 
 def solve_bessel_ratio(length: Float[Array, "*K"]) -> Float[Array, "*K"]:
@@ -53,6 +54,8 @@ class VonMises(Family):
     ['concentration', 'mean']
     """
 
+    support: ClassVar[tuple[float, float]] = (-np.pi, np.pi)
+
     def declare(self, x: Any) -> tuple[VonMises, np.ndarray]:
         return self, checks.finite("VonMises", checks.column("VonMises", x))
 
@@ -74,6 +77,28 @@ class VonMises(Family):
         k = params["concentration"]
         # cos(angle) - 1 without cancellation
         return masked(valid, -2 * k * jnp.sin(angle / 2) ** 2 - LOG_TWO_PI - jnp.log(i0e(k)))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        """P(angle from -pi to x), angles between -pi and pi."""
+        mean = floating(params["mean"])
+        mean = mean - 2 * jnp.pi * jnp.round(mean / (2 * jnp.pi))
+        x = jnp.clip(floating(x), -jnp.pi, jnp.pi)
+        return self._from_mean(params, x - mean) - self._from_mean(params, -jnp.pi - mean)
+
+    def _from_mean(self, params: Params, angle: Array) -> Array:
+        """The integral of the density from the mean on, counted beyond pi by full turns."""
+        k = floating(params["concentration"])
+        turns = jnp.round(angle / (2 * jnp.pi))
+        rest = angle - 2 * jnp.pi * turns
+        # beyond twelve deviations there is nothing left
+        end = jnp.sign(rest) * jnp.minimum(jnp.abs(rest), 12 / jnp.sqrt(k))
+        at = 0.5 * end * (1 + jnp.asarray(NODES, k.dtype))
+        density = jnp.exp(-2 * k * jnp.sin(at / 2) ** 2 - LOG_TWO_PI - jnp.log(i0e(k)))
+        return turns + 0.5 * end * jnp.sum(jnp.asarray(NODE_WEIGHTS, k.dtype) * density)
+
+    def mean(self, params: Params, x: Any = None) -> Float[Array, ""]:
+        """The mean direction."""
+        return params["mean"]
 
     def sample(self, params: Params, key: Array) -> Array:
         """One angle between -pi and pi, by the rejection method of Best & Fisher (1979)."""

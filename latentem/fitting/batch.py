@@ -166,6 +166,8 @@ def fit(
     with jax.enable_x64(dtype == "float64"):
         check_declaration(declared, read.observations)
     told_of_data = _degenerate(declared, read)
+    if initial is None and starts == 1 and hasattr(declared.declaration, "begin"):
+        initial = declared.declaration.begin(read.observations, read.weights)
     centre = None if initial is None else declared.space.check(initial)
     wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
     options = Options(

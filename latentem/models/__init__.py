@@ -19,7 +19,7 @@ from latentem.models.hsmm import HSMM
 from latentem.models.irt import IRT, ItemModel, logit_normal, responses
 from latentem.models.kmeans import KMeans
 from latentem.models.mixed import Mixed
-from latentem.models.mixture import GaussianMixture, Mixture
+from latentem.models.mixture import FactorAnalysis, GaussianMixture, Mixture, MultivariateNormal, select_mixture
 from latentem.models.modal import Modal
 from latentem.models.segmentation import Segmentation
 from latentem.models.statespace import AR, DynamicFactor, LocalLevel, LocalTrend, StateSpace, Structural
@@ -32,6 +32,7 @@ __all__ = [
     "IRT",
     "DynamicFactor",
     "Emission",
+    "FactorAnalysis",
     "GaussianMixture",
     "ItemModel",
     "KMeans",
@@ -40,6 +41,7 @@ __all__ = [
     "Mixed",
     "Mixture",
     "Modal",
+    "MultivariateNormal",
     "Segmentation",
     "StateSpace",
     "Structural",
@@ -47,4 +49,5 @@ __all__ = [
     "WordAlignment",
     "logit_normal",
     "responses",
+    "select_mixture",
 ]

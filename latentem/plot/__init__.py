@@ -9,6 +9,7 @@ What flows out: a Figure. To add one: a file with a function of a fit that draws
 """
 
 from latentem.plot.chains import components, smoothed_readings, stabilisation
+from latentem.plot.criteria import selection
 from latentem.plot.density import mixture_density
 from latentem.plot.effects import profile, random_effects, residuals
 from latentem.plot.images import image_panels
@@ -25,6 +26,7 @@ __all__ = [
     "profile",
     "random_effects",
     "residuals",
+    "selection",
     "smoothed_readings",
     "stabilisation",
     "state_probabilities",

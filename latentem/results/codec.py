@@ -22,6 +22,8 @@ MODULES = ("families", "priors", "durations")
 #: Others, by the name that files use.
 OTHERS = {
     "Layout": ("latentem.data.layout", "Layout"),
+    "Several": ("latentem.models.mixture.several", "Several"),
+    "FactorModel": ("latentem.models.mixture.factors", "FactorModel"),
     "Continuous": ("latentem.model.latents", "Continuous"),
     "Incomplete": ("latentem.families.incomplete", "Incomplete"),
     "Seen": ("latentem.models.irt.abilities.seen", "Seen"),

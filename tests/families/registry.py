@@ -12,18 +12,27 @@ from latentem import priors
 from latentem.constraints import positive, real
 from latentem.families import (
     Bernoulli,
+    Beta,
+    Binomial,
     Categorical,
+    Censored,
     Custom,
     Exponential,
     Family,
     Gamma,
     Gaussian,
+    Hurdle,
     Independent,
+    LogNormal,
     Multinomial,
     NegativeBinomial,
+    Ordinal,
     Poisson,
     StudentT,
+    Truncated,
     VonMises,
+    Weibull,
+    ZeroInflated,
 )
 
 Rng = np.random.Generator
@@ -160,6 +169,46 @@ def one_parameter(name: str, conjugate: Any) -> dict[str, Any]:
         ),
         "open": ((set(), set(), {name: priors.LogNormal(0.0, 1.0)}),),
     }
+
+
+def lifetimes(rng: Rng, n: int) -> dict[str, np.ndarray]:
+    time, end = 8.0 * rng.weibull(1.7, n), rng.uniform(3.0, 15.0, n)
+    return {"time": np.minimum(time, end), "event": (time <= end).astype(float)}
+
+
+def lifetime_reference(p: dict[str, Any], x: dict[str, Any]) -> float:
+    law = stats.weibull_min(p["shape"], scale=p["scale"])
+    return law.logpdf(x["time"]) if x["event"] else law.logsf(x["time"])
+
+
+def ordinal_reference(p: dict[str, Any], x: Any) -> float:
+    at = np.r_[-np.inf, np.r_[0.0, np.cumsum(p["gaps"])] - p["location"], np.inf]
+    return np.log(np.diff(stats.logistic.cdf(at))[int(x)])
+
+
+def with_zeros(draw: Callable[[Rng, int], Any]) -> Callable[[Rng, int], Any]:
+    return lambda rng, n: np.where(rng.random(n) < 0.3, 0.0, draw(rng, n))
+
+
+def zero_and(p: dict[str, Any], x: Any, inside: float, at_zero: bool) -> float:
+    """Log density of a zero with a probability of its own, or of what a family says."""
+    own = p["zero"] * (x == 0)
+    return np.log(own + (1 - p["zero"]) * (np.exp(inside) if at_zero or x > 0 else 0.0))
+
+
+def between(p: dict[str, Any], x: dict[str, Any]) -> float:
+    low, high = np.nan_to_num(x["from"], nan=0.0), np.nan_to_num(x["to"], nan=np.inf)
+    law = stats.expon(scale=1 / p["rate"])
+    return law.logpdf(low) if low == high else np.log(law.cdf(high) - law.cdf(low))
+
+
+def bins(rng: Rng, n: int) -> dict[str, np.ndarray]:
+    x = rng.exponential(5.0, n)
+    low, high = np.floor(x), np.floor(x) + 1
+    seen = rng.random(n) < 0.3
+    low, high = np.where(seen, x, low), np.where(seen, x, high)
+    high[-1], low[1] = np.nan, np.nan
+    return {"from": low, "to": high}
 
 
 def laplace(params: dict[str, Any], x: Any) -> Any:
@@ -315,6 +364,113 @@ ROWS = (
         open=(({"mean"}, set(), {}), (set(), set(), {"concentration": priors.Gamma(1.0, 1.0)})),
         impossible=(np.nan,),
         recovers={"mean": 0.05, "concentration": 0.1},
+    ),
+    Row(
+        "beta",
+        Beta(),
+        lambda rng, n: rng.beta(2.0, 5.0, n),
+        lambda rng: {"a": rng.gamma(2.0, 2.0), "b": rng.gamma(2.0, 2.0)},
+        lambda p, x: stats.beta.logpdf(x, p["a"], p["b"]),
+        closed=((set(), {"a", "b"}, {}),),
+        open=((set(), set(), {}),),
+        impossible=(0.0, 1.0, -1.0, np.nan),
+        recovers={"a": 0.1, "b": 0.1},
+    ),
+    Row(
+        "log normal",
+        LogNormal(),
+        lambda rng, n: rng.lognormal(3.0, 0.7, n),
+        lambda rng: {"mean": rng.normal(3.0, 1.0), "variance": rng.gamma(2.0, 0.5)},
+        lambda p, x: stats.lognorm.logpdf(x, np.sqrt(p["variance"]), scale=np.exp(p["mean"])),
+        closed=((set(), set(), {}), ({"variance"}, {"mean"}, {"variance": INVERSE_GAMMA})),
+        open=(({"mean"}, set(), {}),),
+        impossible=(0.0, -1.0, np.nan),
+    ),
+    Row(
+        "weibull",
+        Weibull("time", "event"),
+        lifetimes,
+        lambda rng: {"shape": rng.gamma(4.0, 0.5), "scale": rng.gamma(4.0, 2.0)},
+        lifetime_reference,
+        open=((set(), set(), {}),),
+        impossible=({"time": 0.0, "event": 1.0},),
+        recovers={"shape": 0.05, "scale": 0.05},
+    ),
+    Row(
+        "binomial",
+        Binomial(7),
+        lambda rng, n: rng.binomial(7, 0.3, n),
+        lambda rng: {"probability": rng.uniform(0.1, 0.9)},
+        lambda p, x: stats.binom.logpmf(x, 7, p["probability"]),
+        closed=((set(), set(), {"probability": priors.Beta(2.0, 3.5)}),),
+        impossible=(-1.0, 0.5, 8.0, np.nan),
+    ),
+    Row(
+        "ordinal",
+        Ordinal(),
+        lambda rng, n: rng.integers(0, 4, n),
+        lambda rng: {"location": rng.normal(), "gaps": rng.gamma(2.0, 1.0, 2)},
+        ordinal_reference,
+        open=((set(), set(), {}),),
+        impossible=(-1.0, 4.0, 1.5, np.nan),
+        recovers={"location": 0.1, "gaps": 0.1},
+    ),
+    Row(
+        "zero-inflated poisson",
+        ZeroInflated(Poisson()),
+        with_zeros(lambda rng, n: rng.poisson(3.0, n)),
+        lambda rng: {"zero": rng.uniform(0.1, 0.6), "family": {"rate": rng.gamma(4.0, 1.0)}},
+        lambda p, x: zero_and(p, x, stats.poisson.logpmf(x, p["family"]["rate"]), at_zero=True),
+        closed=((set(), set(), {}), ({"zero"}, {"family.rate"}, {})),
+        open=((set(), set(), {"zero": NORMAL}),),
+        impossible=(-1.0, 0.5, np.nan),
+    ),
+    Row(
+        "hurdle of gamma",
+        Hurdle(Gamma()),
+        with_zeros(lambda rng, n: rng.gamma(2.5, 30.0, n)),
+        lambda rng: {"zero": rng.uniform(0.1, 0.6), "family": {"shape": rng.gamma(2.0), "rate": rng.gamma(2.0, 0.2)}},
+        lambda p, x: zero_and(
+            p, x, stats.gamma.logpdf(x, p["family"]["shape"], scale=1 / p["family"]["rate"]), at_zero=False
+        ),
+        closed=((set(), set(), {}),),
+        open=(({"family.rate"}, set(), {}),),
+        impossible=(-1.0, np.nan),
+        recovers={"zero": 0.05},
+    ),
+    Row(
+        "hurdle of poisson",
+        Hurdle(Poisson()),
+        with_zeros(lambda rng, n: rng.poisson(3.0, n)),
+        lambda rng: {"zero": rng.uniform(0.1, 0.6), "family": {"rate": rng.gamma(4.0, 1.0)}},
+        lambda p, x: zero_and(
+            p,
+            x,
+            stats.poisson.logpmf(x, p["family"]["rate"]) - stats.poisson.logsf(0, p["family"]["rate"]),
+            at_zero=False,
+        ),
+        open=((set(), set(), {}),),
+        impossible=(-1.0, 0.5, np.nan),
+    ),
+    Row(
+        "truncated normal",
+        Truncated(Gaussian(), lower=-1.0, upper=3.0),
+        lambda rng, n: rng.uniform(-1.0, 3.0, n),
+        lambda rng: {"mean": rng.normal(size=1), "covariance": rng.gamma(2.0, 1.0, (1, 1))},
+        lambda p, x: (
+            stats.norm.logpdf(x, p["mean"][0], np.sqrt(p["covariance"][0, 0]))
+            - np.log(np.diff(stats.norm.cdf([-1, 3], p["mean"][0], np.sqrt(p["covariance"][0, 0])))[0])
+        ),
+        open=((set(), set(), {}),),
+        impossible=(-1.5, 4.0, np.nan),
+    ),
+    Row(
+        "censored exponential",
+        Censored(Exponential(), "from", "to"),
+        bins,
+        lambda rng: {"rate": rng.gamma(2.0, 0.2)},
+        between,
+        open=((set(), set(), {}),),
     ),
     Row(
         "custom",

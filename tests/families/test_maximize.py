@@ -11,7 +11,7 @@ from jax.scipy.special import gammaln
 
 from latentem import priors
 from latentem.constraints import ParameterSpace, fixed
-from latentem.families import Custom, Family, Gaussian, Independent, NegativeBinomial, StudentT
+from latentem.families import Custom, Family, Gaussian, Independent, NegativeBinomial, StudentT, ZeroInflated
 from latentem.families.gaussian.symmetric import unpack
 
 K, N = 3, 150
@@ -62,6 +62,9 @@ def expected_log_density(family: Family, expected, params, context):
     if isinstance(family, NegativeBinomial):
         mean, size = params["mean"], params["dispersion"]
         return expected[1] * jnp.log(mean / (size + mean)) + expected[0] * size * jnp.log(size / (size + mean))
+    if isinstance(family, ZeroInflated):
+        own = expected[1] * jnp.log(params["zero"]) + (expected[0] - expected[1]) * jnp.log(1 - params["zero"])
+        return own + expected_log_density(family.family, expected[2:], params["family"], context)
     if isinstance(family, Custom):
         return 0.0
     if family.separable:
@@ -145,7 +148,7 @@ def component_axes(family: Family, context):
     """vmap axes of a context: statistics about a component's own location have one reference each."""
     if isinstance(family, Independent):
         return tuple(component_axes(p, c) for p, c in zip(family.parts.values(), context, strict=True))
-    if family.separable or context == ():
+    if family.separable or isinstance(context, tuple) and context == () or isinstance(family, ZeroInflated):
         return None
     return (0 if context[0].ndim == 2 else None, *[None] * (len(context) - 1))
 

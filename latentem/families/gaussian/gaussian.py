@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 from latentem import priors
@@ -18,6 +19,7 @@ from latentem.families.base import Family, Params, floating, ratio
 from latentem.families.degenerate import constant_column, dependent_column
 from latentem.families.gaussian import diagonal, full, location_scatter, missing, symmetric
 from latentem.families.gaussian.context import grain, mean_and_deviation
+from latentem.families.gaussian.patterns import by_patterns
 from latentem.families.restrictions import Restrictions
 
 STRUCTURES = ("full", "diagonal", "spherical")
@@ -46,6 +48,8 @@ class Gaussian(Family):
     """
 
     accepts_missing: ClassVar[bool] = True
+    smooth_cdf: ClassVar[bool] = True
+    support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     vector: ClassVar[bool] = True
     covariance: str = "full"
     dim: int | None = None
@@ -108,6 +112,58 @@ class Gaussian(Family):
         if not self.full:
             return diagonal.log_prob(params, x)
         return missing.log_prob(params, x) if self.missing else full.log_prob(params, x)
+
+    def begin(self, x: Any, weights: Float[np.ndarray, " N"]) -> Params | None:
+        """With missing entries, where EM by pattern ends."""
+        if not (self.full and self.missing):
+            return None
+        found = by_patterns(np.asarray(x, dtype=np.float64), np.asarray(weights, dtype=np.float64))
+        return None if found is None else {"mean": found[0], "covariance": found[1]}
+
+    def matrix(self, params: Params) -> Float[Array, "D D"]:
+        """The covariance matrix, whatever the structure."""
+        if self.full:
+            return params["covariance"]
+        variance = jnp.broadcast_to(params["variance"], params["mean"].shape)
+        return variance[:, None] * jnp.eye(variance.shape[0], dtype=variance.dtype)
+
+    def expect_missing(self, params: Params, x: Any) -> Float[Array, " D"]:
+        x = self._vector(x)
+        if self.full:
+            return missing.conditional(params["mean"], params["covariance"], x).mean
+        return jnp.where(jnp.isnan(x), params["mean"], x)
+
+    def settle(self, expected: Any, x: Any) -> Any:
+        return jnp.where(jnp.isnan(x), jnp.reshape(expected, jnp.shape(x)), x)
+
+    def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
+        y = self._vector(x)
+        noise = jax.random.normal(key, y.shape, y.dtype)
+        if self.full:
+            given = missing.conditional(params["mean"], params["covariance"], y)
+            drawn = given.mean + given.root @ noise
+        else:
+            drawn = params["mean"] + jnp.sqrt(params["variance"]) * noise
+        return jnp.reshape(jnp.where(jnp.isnan(y), drawn, y), jnp.shape(x))
+
+    def cdf(self, params: Params, x: Any) -> Float[Array, ""]:
+        return norm.cdf(self._standard(params, x))
+
+    def survival(self, params: Params, x: Any) -> Float[Array, ""]:
+        return norm.cdf(-self._standard(params, x))
+
+    def quantile(self, params: Params, p: Any) -> Float[Array, ""]:
+        self._standard(params, 0.0)
+        return params["mean"][0] + self._deviation(params) * norm.ppf(p)
+
+    def _deviation(self, params: Params) -> Float[Array, ""]:
+        return jnp.sqrt(jnp.reshape(params["covariance" if self.full else "variance"], ()))
+
+    def _standard(self, params: Params, x: Any) -> Float[Array, ""]:
+        """Of one dimension: how many deviations from the mean."""
+        if self.dim not in (None, 1):
+            raise ValueError("Gaussian: vectors have no distribution function here: expected numbers, D = 1")
+        return (floating(x).reshape(()) - params["mean"][0]) / self._deviation(params)
 
     def sample(self, params: Params, key: Array) -> Float[Array, " D"]:
         mean = floating(params["mean"])

@@ -8,6 +8,8 @@ multivariate normal sample.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
@@ -21,6 +23,40 @@ def _observed_factor(covariance: Float[Array, "D D"], seen: Bool[Array, " D"]) -
     """Cholesky factor of the observed block, the identity elsewhere: one shape for all patterns."""
     both = seen[:, None] & seen[None, :]
     return jnp.linalg.cholesky(jnp.where(both, covariance, jnp.eye(seen.size, dtype=covariance.dtype)))
+
+
+class Conditional(NamedTuple):
+    """What the observed entries of a row say of the others.
+
+    Args:
+        mean: the row with the missing entries at their conditional mean.
+        root: a root of the conditional covariance, 0 where entries are observed.
+        distance: squared distance of the observed entries from their mean, in their own covariance.
+    """
+
+    mean: Float[Array, " D"]
+    root: Float[Array, "D D"]
+    distance: Float[Array, ""]
+
+
+def conditional(location: Float[Array, " D"], matrix: Float[Array, "D D"], x: Float[Array, " D"]) -> Conditional:
+    """The normal distribution of the missing entries given the observed ones."""
+    scale = jnp.sqrt(jnp.diagonal(matrix))
+    unit = matrix / (scale[:, None] * scale[None, :])
+    seen = ~jnp.isnan(x)
+    hidden = ~seen
+    factor = _observed_factor(unit, seen)
+    error = jnp.where(seen, (jnp.where(seen, x, 0) - location) / scale, 0)
+    cross = jnp.where(seen[:, None], unit, 0)
+    mean = jnp.where(seen, x, location + scale * (cross.T @ cho_solve((factor, True), error)))
+    white = solve_triangular(factor, cross, lower=True)
+    both = hidden[:, None] & hidden[None, :]
+    rest = jnp.where(both, unit - white.T @ white, jnp.eye(x.shape[0], dtype=unit.dtype))
+    # an entry that follows from the others has no spread
+    rest = rest + jnp.where(both, 1e-14, 0) * jnp.eye(x.shape[0], dtype=unit.dtype)
+    root = jnp.where(hidden[:, None], scale[:, None] * jnp.linalg.cholesky(rest), 0)
+    part = solve_triangular(factor, error, lower=True)
+    return Conditional(mean, root, part @ part)
 
 
 def log_prob(params: Params, x: Float[Array, " D"]) -> Float[Array, ""]:

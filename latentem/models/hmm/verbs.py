@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 import latentem as lem
 from latentem import chain
 from latentem.building import as_key, is_tabular, jit, tables
-from latentem.models.hmm import predictive
+from latentem.models.hmm import missing, predictive
+from latentem.models.imputation import impute as impute_rows
 
 
 class Verbs:
@@ -35,6 +36,7 @@ class Verbs:
         "transition_at",
         "step",
         "pseudo_residuals",
+        "impute",
     )
 
     def by_state(self, probabilities: np.ndarray) -> np.ndarray:
@@ -201,6 +203,27 @@ class Verbs:
             with np.errstate(divide="ignore"):
                 log_moves = jnp.asarray(np.log(moves if self.covariates else moves[0]))
             return jax.tree.map(np.asarray, _simulate(declared(fit), n, params, log_moves, key)[1])
+
+    def impute(self, fit: Any, m: int | None = None, *, key: Any = None, x: Any = None, params: str = "normal") -> Any:
+        return impute_rows(self, fit, m, key=key, x=x, params=params)
+
+    impute.__doc__ = impute_rows.__doc__
+
+    def holes(self, data: Any) -> np.ndarray:
+        """Which entries of steps are missing."""
+        return missing.holes(self, data.observations)
+
+    def expected(self, model: Any, params: Any, data: Any) -> Any:
+        """All steps with what is expected of their missing entries."""
+        return missing.expected(model, params, data.observations)
+
+    def drawn(self, model: Any, params: Any, data: Any, key: Any) -> Any:
+        """All steps with their missing entries drawn."""
+        return missing.drawn(model, params, data.observations, key)
+
+    def as_given(self, given: Any, layout: Any, completed: Any) -> Any:
+        """Completed steps in the type that the sequences were given in."""
+        return missing.as_given(self, given, layout, completed)
 
     def pseudo_residuals(self, fit: Any, x: Any = None) -> Any:
         """Forecast pseudo-residuals, (T,): standard normal where the model is true.

@@ -28,18 +28,22 @@ def initial(mixture: Any, key: Array, x: Any, weights: Float[Array, " N"], label
     if label is not None:
         return _of_known(mixture, key, x, weights, label, context)
     x, weights = thin(x, weights)
-    n = weights.shape[0]
-    if mixture.start == "random":
-        draws = jax.random.exponential(key, (n, mixture.components), weights.dtype)
-        responsibilities = draws / jnp.sum(draws, axis=1, keepdims=True)
-        spread = jnp.ones_like(responsibilities)
+    soft = responsibilities(mixture.start, mixture.components, key, x, weights)
+    return from_responsibilities(mixture, jax.random.fold_in(key, 1), x, weights[:, None] * soft, context)
+
+
+def responsibilities(start: str, components: int, key: Array, x: Any, weights: Float[Array, " n"]) -> Array:
+    """Parts of the rows (n, K) that the components begin with, each row's adding to 1."""
+    if start == "random":
+        draws = jax.random.exponential(key, (weights.shape[0], components), weights.dtype)
+        found = draws / jnp.sum(draws, axis=1, keepdims=True)
+        spread = jnp.ones_like(found)
     else:
         rows = standardised(coordinates(x), weights)
-        seeds = plus_plus(key, rows, weights, mixture.components)
-        responsibilities, spread = assigned(rows, seeds), near(rows, weights, seeds)
-    soft = responsibilities + SOFTNESS / mixture.components * spread
-    soft = weights[:, None] * soft / jnp.sum(soft, axis=1, keepdims=True)
-    return _from_responsibilities(mixture, jax.random.fold_in(key, 1), x, soft, context)
+        seeds = plus_plus(key, rows, weights, components)
+        found, spread = assigned(rows, seeds), near(rows, weights, seeds)
+    soft = found + SOFTNESS / components * spread
+    return soft / jnp.sum(soft, axis=1, keepdims=True)
 
 
 def _of_known(mixture: Any, key: Array, x: Any, weights: Array, label: Array, context: Any) -> Params:
@@ -49,10 +53,10 @@ def _of_known(mixture: Any, key: Array, x: Any, weights: Array, label: Array, co
     # Spread over all rows, so that a variance of few rows is not too small.
     spread = weights @ parts / jnp.sum(weights)
     soft = weights[:, None] * (parts + jnp.where(known, SPREAD * spread, SOFTNESS / mixture.components))
-    return _from_responsibilities(mixture, jax.random.fold_in(key, 1), x, soft, context)
+    return from_responsibilities(mixture, jax.random.fold_in(key, 1), x, soft, context)
 
 
-def _from_responsibilities(mixture: Any, key: Array, x: Any, r: Float[Array, "n K"], context: Any) -> Params:
+def from_responsibilities(mixture: Any, key: Array, x: Any, r: Float[Array, "n K"], context: Any) -> Params:
     """Params of components that hold these parts of the rows."""
     whole = mixture.family.default(x, jnp.sum(r, axis=1), context)
     params = {
@@ -62,7 +66,7 @@ def _from_responsibilities(mixture: Any, key: Array, x: Any, r: Float[Array, "n 
         ),
     }
     if not isinstance(mixture.family, type(mixture)) and replace(mixture, prior=None).closed:
-        values = jax.vmap(lambda row: mixture.over_components(mixture.family.statistics, params, row, context))(x)
+        values = jax.vmap(lambda row: mixture.each("statistics", params, row, context))(x)
         expected = jnp.einsum("nk,nks->ks", r, values)
         reference = mixture.statistics_context(params, context)
         return replace(mixture, prior=None).maximize_components(expected, params, reference)
