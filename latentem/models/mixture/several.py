@@ -83,7 +83,7 @@ class Several(Mixture):
         return {str(i): group for i, group in enumerate(self.family)}
 
     def _of_groups(self, params: Params) -> list[tuple[Mixture, Params]]:
-        return [(group, {"components": params["components"][name]}) for name, group in self.groups.items()]
+        return [(group, {"components": params["components"].get(name, {})}) for name, group in self.groups.items()]
 
     @property
     def name(self) -> str:
@@ -155,7 +155,9 @@ class Several(Mixture):
     def constraints(self) -> Params:
         name, free = self._weighing
         weights = lem.fixed(self.fixed[name]) if name in self.fixed else free
-        return {name: weights, "components": {i: g.constraints()["components"] for i, g in self.groups.items()}}
+        # A group without parameters, noise say, has no place among the params.
+        each = {i: group.constraints()["components"] for i, group in self.groups.items()}
+        return {name: weights, "components": {i: held for i, held in each.items() if held}}
 
     @property
     def closed(self) -> bool:
@@ -231,7 +233,8 @@ class Several(Mixture):
         new, at = {}, 0
         for (name, group), c in zip(self.groups.items(), context, strict=True):
             own = expected[at : at + group.components, : group.family.width]
-            new[name] = group._maximized(own, {"components": params["components"][name]}, c)
+            if name in params["components"]:
+                new[name] = group._maximized(own, {"components": params["components"][name]}, c)
             at += group.components
         return new
 
@@ -254,7 +257,8 @@ class Several(Mixture):
             self.groups.items(), context, jax.random.split(key, len(self.family)), strict=True
         ):
             own = whole[:, at : at + group.components]
-            params["components"][name] = starts.from_responsibilities(group, k, rows, own, c)["components"]
+            if group.family.constraints():
+                params["components"][name] = starts.from_responsibilities(group, k, rows, own, c)["components"]
             at += group.components
         share = jnp.sum(whole, axis=0) / jnp.sum(whole)
         if not self.gate:
