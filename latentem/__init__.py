@@ -13,8 +13,14 @@
 'converged'
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from latentem.numerics.interrupt import end_in_one_line, is_command
+
+if is_command(sys.argv, sys.orig_argv):  # before what takes seconds to import
+    sys.excepthook = end_in_one_line(sys.excepthook)
 
 from latentem import building, chain, durations, families, field, kalman, posterior, priors
 from latentem.ascent.acceleration import SQUAREM, Anderson, Plain

@@ -5,6 +5,9 @@
 - `chunk_rows`, `chunked_map`, `chunked_sum`: over rows in cache-sized chunks.
 - `climb`, `observed_information`: EM and Newton on the host, from scores alone.
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
+- `plus_plus`, `assigned`, `beside_known`, `standardised`, `coordinates`, `near`, `thin`, `thin_known`: k-means++ seeds.
+- `fewer_than`: what is said of fewer distinct rows than components.
+- `refuse_beyond_memory`: one line in place of a size that this machine does not hold.
 - `chi_squared_tail`: P(chi-squared >= x).
 - `WholeFit`: a Fit whose observations share one latent.
 - `is_tabular`: whether data are columns by name.
@@ -30,6 +33,7 @@ from latentem.data.filling import filled
 from latentem.data.lattice import read_image
 from latentem.data.layout import Axis, Layout, is_tabular
 from latentem.families.base import as_family
+from latentem.families.degenerate import fewer_than
 from latentem.forms.candidates import CandidatesForm, Links, given, shares
 from latentem.forms.counts import CountsForm, Measured, log_factorials
 from latentem.forms.cut import CutForm
@@ -41,8 +45,19 @@ from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum
 from latentem.numerics.compiled import jit, seldom
 from latentem.numerics.keys import as_key
 from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
+from latentem.numerics.limits import refuse_beyond_memory
 from latentem.numerics.newton import newton_ascent
 from latentem.numerics.operators import Callables, Dense, Diagonal, Matrix, Operator, operator
+from latentem.numerics.seeding import (
+    assigned,
+    beside_known,
+    coordinates,
+    near,
+    plus_plus,
+    standardised,
+    thin,
+    thin_known,
+)
 from latentem.results.text import aligned
 from latentem.results.whole import WholeFit
 
@@ -79,6 +94,15 @@ __all__ = [
     "operator",
     "as_family",
     "as_key",
+    "assigned",
+    "beside_known",
+    "coordinates",
+    "fewer_than",
+    "near",
+    "plus_plus",
+    "standardised",
+    "thin",
+    "thin_known",
     "chi_squared_tail",
     "chunk_rows",
     "chunked_map",
@@ -88,6 +112,7 @@ __all__ = [
     "jit",
     "newton_ascent",
     "observed_information",
+    "refuse_beyond_memory",
     "seldom",
     "tables",
 ]

@@ -133,7 +133,7 @@ SHAPES = (
     Shape("hmm", lambda: lem.HMM(2, lem.families.Poisson()), [RUNS[:10], RUNS[10:]]),
     Shape("hsmm", lambda: lem.HSMM(2, lem.families.Poisson(), lem.durations.Poisson(6)), [RUNS[:10], RUNS[10:]]),
     Shape("2pl", lambda: lem.IRT("2pl", nodes=9), TESTLETS),
-    Shape("bifactor", lambda: lem.IRT("rasch", specific=("a", "a", "b", "b"), nodes=5), TESTLETS),
+    Shape("bifactor", lambda: lem.IRT("rasch", specific=("a", "a", "b", "b"), variance="fixed", nodes=5), TESTLETS),
     Shape("mixture", lambda: lem.Mixture(lem.families.Poisson(), 2), COUNTS),
     Shape("mixture of one", lambda: lem.Mixture(lem.families.Poisson(), 1), COUNTS),
     Shape("k-means", lambda: lem.KMeans(2), FACTORS),

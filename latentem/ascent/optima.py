@@ -60,7 +60,9 @@ class Optimum:
     spurious: str = ""
 
 
-def losers(outcomes: np.ndarray, objectives: np.ndarray, trace: np.ndarray) -> np.ndarray:
+def losers(
+    outcomes: np.ndarray, objectives: np.ndarray, trace: np.ndarray, why: Callable[[int], str] = lambda s: ""
+) -> np.ndarray:
     """Which running starts to give up, (S,) bool: once half of all have ended, those whose projected final objective
     lies clearly below the best one.
 
@@ -68,6 +70,7 @@ def losers(outcomes: np.ndarray, objectives: np.ndarray, trace: np.ndarray) -> n
         outcomes: (S,) codes of the loop.
         objectives: (S,) so far.
         trace: (S, T) objectives of the last chunk of iterations; NaN where a start did not run.
+        why: start -> why it is spurious, or ""; such a start, or one that failed, gives up nobody.
 
     The projection takes the gains of the two halves of the chunk for a geometric series, and three times its rest.
     """
@@ -82,7 +85,11 @@ def losers(outcomes: np.ndarray, objectives: np.ndarray, trace: np.ndarray) -> n
     # A start that speeds up is on its way off a plateau: nothing can be said about where it will end.
     settling = second <= first
     with np.errstate(invalid="ignore"):
-        return running & settling & (projected < np.nanmax(objectives) - CLEARLY)
+        for s in np.argsort(-np.where(np.isfinite(objectives), objectives, -np.inf), kind="stable"):
+            behind = running & settling & (projected < objectives[s] - CLEARLY)
+            if not behind.any() or (outcomes[s] not in (DECREASED, NON_FINITE) and not why(int(s))):
+                return behind
+    return np.zeros(len(outcomes), bool)
 
 
 def unravel(space: ParameterSpace, theta: np.ndarray) -> Any:
@@ -103,9 +110,14 @@ def spurious(form: Form, prepared: Prepared, params: Any) -> str:
     model = form.model
     space = model.space
     leaves = [np.asarray(a, np.float64) for a in space.treedef.flatten_up_to(params)]
+    told, measured = _told(form, params, prepared.context)
+    if told:
+        return f"{told[0]} has collapsed"
     suspect = ""
     for name, constraint, value in zip(space.names, space.constraints, leaves, strict=True):
         inner = _inner(constraint)
+        if name in measured:
+            continue
         if isinstance(inner, Covariance) and _smallest_variance(value) < COLLAPSED:
             return f"{name} has collapsed"
         if isinstance(inner, Simplex) and _are_weights(constraint, model) and np.min(value) < COLLAPSED:
@@ -117,13 +129,27 @@ def spurious(form: Form, prepared: Prepared, params: Any) -> str:
     return ""
 
 
+def _told(form: Form, params: Any, context: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(names of params that a ready model says have collapsed, by the floor that its M-step applies; names of those it
+    measures)."""
+    ready = form.model.declaration
+    context = getattr(context, "context", context)  # of steps that are codes
+    anchors = getattr(form, "separable", None) not in (None, form.model.separable)
+    if not hasattr(ready, "collapsed") or anchors or (isinstance(context, tuple) and not context):
+        return (), ()
+    return ready.collapsed(params, context), ready.measured
+
+
 def _inner(constraint: Constraint) -> Constraint:
     return constraint.inner if isinstance(constraint, Batched) else constraint
 
 
 def _are_weights(constraint: Constraint, model: Model) -> bool:
+    """Whether these are the weights of components that have params of their own: one of weight zero has none then."""
     latent = model.latent
-    return isinstance(latent, Finite) and latent.size > 1 and constraint.shape == (latent.size,)
+    if not isinstance(latent, Finite) or latent.size == 1 or constraint.shape != (latent.size,):
+        return False
+    return any(c is not constraint and c.size > 0 and c.shape[:1] == (latent.size,) for c in model.space.constraints)
 
 
 def _smallest_variance(value: np.ndarray) -> float:

@@ -9,17 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latentem.ascent.mstep.step import LARGEST_NEWTON
 from latentem.data import door
 from latentem.data.sequences import Sequences
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import Problem
 from latentem.model import Model
+from latentem.model.latents import Finite
 from latentem.numerics.compiled import seldom
 from latentem.numerics.keys import as_key
+from latentem.numerics.newton import newton_ascent
+from latentem.numerics.seeding import assigned, coordinates, plus_plus, standardised
 
 #: Random candidates per start; the one with the highest objective on a thinned sample of rows begins the fit.
 CANDIDATES = 24
 THINNED_ROWS = 2000
+#: Rows that seeds are drawn from, most parts they are drawn for, and Newton steps to what fits the parts.
+SEEDING_ROWS, MOST_PARTS, SEEDING_STEPS = 500, 20, 30
+#: Part of every row that belongs to all parts; how far numbers of any size may move in a step, relative to their size.
+SOFTNESS, FAR = 0.05, 10.0
 #: Spread of further starts around a model's own start, on the free scale.
 AROUND = 0.5
 
@@ -63,6 +71,8 @@ def starts_for(problem: Problem, given: Any, key: Any, starts: int, dtype: str) 
         drawn = _drawn_by_model(model, starts, key, rows, weights, known)
     else:
         drawn = _screened(form, starts, key, form.thinned(prepared, THINNED_ROWS))
+        if _has_parts(model):
+            drawn = _seeded(model, starts, key, drawn, *_few(problem, dtype))
     if first is None:
         return drawn
     return jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)[1:]]), first, drawn)
@@ -90,6 +100,57 @@ def _drawn_by_model(model: Model, starts: int, key: Any, observations: Any, weig
         return jax.tree.map(lambda a: a[None], _as_floats(space.with_fixed(space.constrain(centre))))
     away = jax.vmap(lambda k: AROUND * jax.random.normal(k, centre.shape, centre.dtype))(_split(key, starts))
     return _as_floats(jax.vmap(lambda d: space.with_fixed(space.constrain(centre + d)))(away.at[0].set(0.0)))
+
+
+def _has_parts(model: Model) -> bool:
+    """Whether seeds say something of where to begin: few latent values, and params that rows of a kind determine."""
+    latent = model.latent
+    few = isinstance(latent, Finite) and not latent.hard and 1 < latent.size <= MOST_PARTS
+    return few and 0 < model.space.size <= LARGEST_NEWTON
+
+
+def _few(problem: Problem, dtype: str) -> tuple[Any, Any]:
+    """(rows, weights) that seeds are drawn from."""
+    n = len(problem.distinct_weights)
+    chosen = np.linspace(0, n - 1, min(n, SEEDING_ROWS)).astype(int)
+    rows = jax.tree.map(lambda a: np.asarray(a)[chosen], problem.distinct)
+    return door.cast(rows, dtype), jnp.asarray(np.asarray(problem.distinct_weights)[chosen], dtype=dtype)
+
+
+@partial(seldom, static_argnums=(0, 1))
+def _seeded(model: Model, starts: int, key: Any, drawn: Any, rows: Any, weights: Any) -> Any:
+    """The same starts, or where the likelihood is higher there, the params that fit each part of the rows by itself:
+    parts around k-means++ seeds, weighted, climbed to by Newton from the start."""
+    space, latent = model.space, model.latent
+    found = latent.nodes()
+    assert found is not None  # those of a finite latent
+    values, k = jnp.asarray(found[0]), len(found[1])
+    columns = standardised(coordinates(rows), weights)
+    reach = jnp.where(space.unbounded, FAR, 0.0).astype(weights.dtype)
+
+    def one(key: Any, params: Any) -> Any:
+        parts = assigned(columns, plus_plus(key, columns, weights, k))
+        parts = weights[:, None] * ((1 - SOFTNESS) * parts + SOFTNESS / k)
+
+        def q(u: Any) -> Any:
+            tried = space.constrain(u)
+            each = jax.vmap(lambda x: jax.vmap(lambda z: model.complete_log_likelihood(tried, x, z))(values))(rows)
+            return jnp.sum(jnp.where(parts > 0, parts * jnp.where(parts > 0, each, 0), 0)) + model.log_prior(tried)
+
+        def objective(tried: Any) -> Any:
+            return model.log_likelihood(tried, rows, weights) + model.log_prior(tried)
+
+        def slopes(u: Any) -> Any:
+            return jax.grad(q)(u), jax.hessian(q)(u)
+
+        start = space.unconstrain(params)
+        end = newton_ascent(q, slopes, start, iterations=SEEDING_STEPS, tolerance=1e-6, reach=reach)
+        other = space.with_fixed(space.constrain(end.u))
+        better = objective(other) > objective(params)
+        return jax.tree.map(lambda a, b: jnp.where(better, a, b), other, params)
+
+    keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(_split(key, starts))
+    return _as_floats(jax.vmap(one)(keys, drawn))
 
 
 def _split(key: Any, starts: int) -> Any:

@@ -50,6 +50,10 @@ class Status(Enum):
         "a maximum of the quadrature rule, whose nodes are too few to trust it: use more nodes, method='adaptive', or "
         "scale= the param that spreads the latent value"
     )
+    degenerate = (
+        "the data leave the likelihood without a bound, or say nothing of so many components (the notes say why): "
+        "leave out constant and repeated columns, or ask for fewer components"
+    )
     saddle = (
         "stopped at a saddle point or on a ridge where the objective is flat: try other starts, or fix params that the "
         "data do not identify"

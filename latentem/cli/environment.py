@@ -6,8 +6,11 @@ import gc
 import os
 import sys
 import tempfile
+import warnings
+import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 #: Compiled programs of many data shapes pile up; beyond this many bytes the oldest are removed.
 LARGEST_CACHE = 500_000_000
@@ -46,10 +49,58 @@ def enable_compilation_cache() -> Path | None:
         return None
     import jax
 
+    _replace_what_is_bad(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
+
+
+def _replace_what_is_bad(folder: Path) -> None:
+    """Have JAX's warning of an entry that cannot be read drop all such entries, once, in place of being shown at every
+    run: JAX itself never replaces one."""
+    plain = warnings.showwarning
+
+    def show(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+        if "compilation cache" not in str(message):
+            plain(message, category, *rest, **more)
+            return
+        warnings.showwarning = plain
+        drop_bad(folder)
+
+    warnings.showwarning = show
+
+
+def drop_bad(folder: Path) -> int:
+    """Remove the entries of a cache that cannot be decompressed; how many these were."""
+    dropped = 0
+    for path in folder.glob("*-cache"):
+        try:
+            if not _opens(path.read_bytes()):
+                path.unlink(missing_ok=True)
+                dropped += 1
+        except OSError:
+            continue
+    return dropped
+
+
+def _opens(entry: bytes) -> bool:
+    """Whether an entry decompresses: zstandard's where it begins so, zlib's otherwise."""
+    if entry[:4] == b"\x28\xb5\x2f\xfd":
+        try:
+            import zstandard  # pyright: ignore[reportMissingImports]  # JAX uses it where it is there
+        except ImportError:  # nobody here can read it, JAX included
+            return False
+        try:
+            zstandard.ZstdDecompressor().decompress(entry)
+        except zstandard.ZstdError:
+            return False
+        return True
+    try:
+        zlib.decompress(entry)
+    except zlib.error:
+        return False
+    return True
 
 
 def cache_folder() -> Path:

@@ -1,7 +1,9 @@
-"""Parametric bootstrap (Efron 1979): simulate from the fit, refit every replicate in one compiled program."""
+"""Parametric bootstrap (Efron 1979): simulate from the fit, refit the replicates side by side, as many at a time as
+memory is meant for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +21,11 @@ from latentem.forms.choose import choose_form
 from latentem.model import Model
 from latentem.numerics.compiled import jit
 from latentem.numerics.keys import as_key
+from latentem.numerics.limits import refuse_beyond_memory
 from latentem.results.fit import Fit
+
+#: Bytes of the data of the replicates that are refitted side by side, and of all that comes beside a byte of data.
+BLOCK_BYTES, BESIDE = 2**28, 6
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,16 @@ def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
     """
     if replicates < 2:
         raise ValueError(f"replicates={replicates}: expected at least 2")
+    of_one = 64.0 * sum(np.size(a) for a in jax.tree.leaves(fit.params))
+    refuse_beyond_memory(f"replicates={replicates}", of_one * replicates, "ask for fewer")
     key = as_key(key, "bootstrap")
     with jax.enable_x64(True):
-        form, prepared = simulated(fit, fit.model, key, replicates)
         params = jax.tree.map(jnp.asarray, fit.params)
-        done: Refits = jax.tree.map(np.asarray, refit(form, params, prepared, "rows"))
+
+        def refits(keys: Any) -> Refits:
+            return refit(*_of(simulated(fit, fit.model, keys), params), "rows")
+
+        done: Refits = in_blocks(refits, fit, jax.random.split(key, replicates))
     kept = done.converged & np.isfinite(done.objective)
     if not kept.any():
         raise ValueError(f"bootstrap: none of {replicates} replicates converged; the model may not be identified")
@@ -84,8 +95,34 @@ def bootstrap(fit: Fit, key: Any, replicates: int = 200) -> Bootstrap:
     )
 
 
-def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, Prepared]:
-    """(form of `model`, data simulated from `fit` with a leading axis R on the rows), under x64.
+def _of(simulation: tuple[Form, Prepared], params: Any) -> tuple[Form, Any, Prepared]:
+    return simulation[0], params, simulation[1]
+
+
+def in_blocks(f: Callable[..., Any], fit: Fit, *keys: Any) -> Any:
+    """`f(*keys)` as NumPy arrays, for keys with a leading axis over replicates, as many at a time as memory is meant
+    for. All blocks are of one size, so that one program does; what is over is computed and dropped."""
+    replicates = len(keys[0])
+    if fit.data is None:
+        size = replicates
+    else:
+        observations = fit.data.observations
+        steps = observations.steps if isinstance(observations, Sequences) else observations
+        bytes_of_one = sum(np.asarray(a).nbytes for a in jax.tree.leaves(steps))
+        if not isinstance(observations, Sequences):
+            bytes_of_one *= max(1.0, fit.n_observations / max(1, fit.data.n))
+        size = int(np.clip(BLOCK_BYTES // max(1.0, BESIDE * bytes_of_one), 1, replicates))
+    count = -(-replicates // size)
+    size = -(-replicates // count)
+    parts = []
+    for block in range(count):
+        chosen = np.minimum(np.arange(block * size, (block + 1) * size), replicates - 1)
+        parts.append(jax.tree.map(np.asarray, f(*(k[chosen] for k in keys))))
+    return jax.tree.map(lambda *a: np.concatenate(a)[:replicates], *parts)
+
+
+def simulated(fit: Fit, model: Model, keys: Any) -> tuple[Form, Prepared]:
+    """(form of `model`, data simulated from `fit` with a leading axis on the rows, over the keys), under x64.
 
     Raises:
         ValueError: as `bootstrap` says.
@@ -99,7 +136,7 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
     if not fit.status.ok:
         raise ValueError(f"bootstrap: the fit ended {fit.status.name}: {fit.status.advice}")
     if isinstance(fit.data.observations, Sequences):
-        return _simulated_sequences(fit, fit.data, model, key, replicates)
+        return _simulated_sequences(fit, fit.data, model, keys)
     n = round(fit.n_observations)
     if n != fit.n_observations:
         raise ValueError(
@@ -107,9 +144,8 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
         )
     params = jax.tree.map(jnp.asarray, fit.params)
     observed = door.cast(fit.data.observations, "float64")
-    keys = jax.random.split(key, (replicates, n))
     if fit.model.sample_like is None:
-        rows = _draws(fit.model, params, keys)
+        rows = _draws(fit.model, n, params, keys)
     else:  # with the covariates of the data, each row as often as it counts
         which = np.repeat(np.arange(len(fit.data.weights)), np.round(np.asarray(fit.data.weights)).astype(int))
         rows = _draws_like(fit.model, params, keys, jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[which]), observed))
@@ -126,7 +162,7 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
     return form, replace(prepared, rows=rows)
 
 
-def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicates: int) -> tuple[Form, Prepared]:
+def _simulated_sequences(fit: Fit, data: Data, model: Model, keys: Any) -> tuple[Form, Prepared]:
     """The same for a chain: sequences of the lengths observed, with the steps missing that are missing there."""
     series, weights = data.observations, np.asarray(data.weights)
     assert isinstance(series, Sequences) and fit.model is not None
@@ -138,31 +174,32 @@ def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicate
     observed = door.cast(series.steps, "float64")
     if fit.model.sample_like is not None:
         given = jax.tree.map(jnp.asarray, observed)
-        drawn = _steps_like(fit.model, params, jax.random.split(key, replicates), given, jnp.asarray(series.begins))
+        drawn = _steps_like(fit.model, params, keys, given, jnp.asarray(series.begins))
         steps = jax.tree.map(lambda a, b: np.asarray(a).astype(b.dtype), drawn, observed)
     else:
         longest = int(series.lengths.max())
-        drawn = _sequence_draws(fit.model, longest, params, jax.random.split(key, (replicates, series.n)))
+        drawn = _sequence_draws(fit.model, longest, series.n, params, keys)
         which = np.repeat(np.arange(series.n), series.lengths)
         time = np.arange(series.total) - np.repeat(series.starts, series.lengths)
         steps = jax.tree.map(lambda a, b: np.asarray(a)[:, which, time].astype(b.dtype), drawn, observed)
     form, each = choose_form(model, data)[0], []
-    for r in range(replicates):
+    for r in range(len(keys)):
         drawn = replace(series, steps=jax.tree.map(lambda a, r=r: a[r], steps))
         each.append(form.of_new(Data(drawn, weights), "float64"))
     return form, replace(each[0], rows=jax.tree.map(lambda *a: jnp.stack(a), *(one.rows for one in each)))
 
 
-@partial(jit, static_argnums=(0, 1))
-def _sequence_draws(model: Model, n: int, params: Any, keys: Any) -> Any:
+@partial(jit, static_argnums=(0, 1, 2))
+def _sequence_draws(model: Model, steps: int, n: int, params: Any, keys: Any) -> Any:
     draw: Any = model.sample
-    return jax.vmap(jax.vmap(lambda k: draw(params, k, n)))(keys)
+    return jax.vmap(lambda key: jax.vmap(lambda k: draw(params, k, steps))(jax.random.split(key, n)))(keys)
 
 
 @partial(jit, static_argnums=0)
 def _draws_like(model: Model, params: Any, keys: Any, rows: Any) -> Any:
     draw: Any = model.sample_like
-    return jax.vmap(lambda own: jax.vmap(lambda k, x: draw(params, k, x))(own, rows))(keys)
+    n = jax.tree.leaves(rows)[0].shape[0]
+    return jax.vmap(lambda own: jax.vmap(lambda k, x: draw(params, k, x))(jax.random.split(own, n), rows))(keys)
 
 
 @partial(jit, static_argnums=0)
@@ -171,8 +208,8 @@ def _steps_like(model: Model, params: Any, keys: Any, steps: Any, begins: Any) -
     return jax.vmap(lambda k: draw(params, k, steps, begins))(keys)
 
 
-@partial(jit, static_argnums=0)
-def _draws(model: Model, params: Any, keys: Any) -> Any:
+@partial(jit, static_argnums=(0, 1))
+def _draws(model: Model, n: int, params: Any, keys: Any) -> Any:
     assert model.sample is not None
     draw = model.sample
-    return jax.vmap(jax.vmap(lambda k: draw(params, k)))(keys)
+    return jax.vmap(lambda key: jax.vmap(lambda k: draw(params, k))(jax.random.split(key, n)))(keys)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem.ascent.replicates import refit
-from latentem.comparing.bootstrap import simulated
+from latentem.comparing.bootstrap import in_blocks, simulated
 from latentem.forms import Form, Prepared
 from latentem.numerics.compiled import jit
 from latentem.numerics.keys import as_key
@@ -104,15 +104,21 @@ def replicated_ratios(small: Fit, large: Fit, key: Any, replicates: int, starts:
         raise ValueError(f"method='bootstrap': {large.name} draws no starts: give lem.Model(..., initial=...)")
     draw_key, start_key = jax.random.split(as_key(key, "the test"))
     with jax.enable_x64(True):
-        form, prepared = simulated(small, small.model, draw_key, replicates)
-        null = refit(form, jax.tree.map(jnp.asarray, small.params), prepared, "rows")
-        form, prepared = simulated(small, large.model, draw_key, replicates)
-        best = refit(form, jax.tree.map(jnp.asarray, large.params), prepared, "rows").log_likelihood
-        for k in jax.random.split(start_key, starts):
-            own = _starts(form, jax.random.split(k, replicates), prepared)
-            again = refit(form, own, prepared, "rows", own_starts=True).log_likelihood
-            best = jnp.fmax(best, again)
-        ratios = np.asarray(2 * (best - null.log_likelihood))
+        of_null, of_large = (jax.tree.map(jnp.asarray, fit.params) for fit in (small, large))
+
+        def of_block(keys: Any, start_keys: Any) -> Any:
+            form, prepared = simulated(small, small.model, keys)
+            null = refit(form, of_null, prepared, "rows")
+            form, prepared = simulated(small, large.model, keys)
+            best = refit(form, of_large, prepared, "rows").log_likelihood
+            for s in range(starts):
+                own = _starts(form, start_keys[:, s], prepared)
+                again = refit(form, own, prepared, "rows", own_starts=True).log_likelihood
+                best = jnp.fmax(best, again)
+            return 2 * (best - null.log_likelihood)
+
+        each = jax.random.split(start_key, (replicates, starts))
+        ratios = in_blocks(of_block, small, jax.random.split(draw_key, replicates), each)
     ratios = np.maximum(ratios[np.isfinite(ratios)], 0.0)
     if len(ratios) == 0:
         raise ValueError(f"method='bootstrap': none of {replicates} replicates could be fitted")

@@ -5,9 +5,9 @@ What flows out: `ParameterSpace`, that tree as one free vector u and back: what 
 standard errors are matrices of.
 
 `base` holds what a constraint is; `elementwise`, `vectors`, `matrices` and `stochastic_matrices` the sets;
-`constants`, `patterns`, `repeats` and `ties` what is fixed, zero, repeated or equal; `standardised` a histogram of
-mean 0 and variance 1; `structures` covariances of several components whose volumes, shapes and orientations are equal
-or vary; `space` the tree.
+`constants`, `patterns`, `repeats`, `in_part`, `links` and `ties` what is fixed, zero, repeated, given in part, borrowed
+or equal; `standardised` a histogram of mean 0 and variance 1; `structures` covariances of several components whose
+volumes, shapes and orientations are equal or vary; `space` the tree.
 
 To add one: a frozen dataclass below `base.Constraint` in the file of its kind. Write `shape`, `size`, `kind`,
 `free_indices`, `constrain(u)`, `unconstrain(value)` (always finite: edge values move inside by the smallest
@@ -20,6 +20,8 @@ from latentem.constraints.base import Constraint
 from latentem.constraints.constants import fixed
 from latentem.constraints.elementwise import interval, positive, real, unit
 from latentem.constraints.entrywise import Diagonal, Entries, diagonal, entries
+from latentem.constraints.in_part import held, one_of
+from latentem.constraints.links import Linked
 from latentem.constraints.matrices import correlation, covariance
 from latentem.constraints.patterns import pattern
 from latentem.constraints.repeats import repeated
@@ -34,6 +36,7 @@ __all__ = [
     "Constraint",
     "Diagonal",
     "Entries",
+    "Linked",
     "ParameterSpace",
     "Standardised",
     "Structured",
@@ -43,7 +46,9 @@ __all__ = [
     "diagonal",
     "entries",
     "fixed",
+    "held",
     "interval",
+    "one_of",
     "ordered",
     "pattern",
     "positive",

@@ -17,9 +17,14 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from latentem.constraints.base import Constraint, Index, Mask, Value, as_float
 from latentem.constraints.constants import Fixed
+from latentem.constraints.elementwise import Real
+from latentem.constraints.in_part import Held
+from latentem.constraints.links import Linked
 from latentem.numerics.compiled import jit
 
 _ROOT = "params"
+#: Rounding of numbers that were computed in float32, relative to the largest of an array.
+FEW_DIGITS = 2e-6
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,12 @@ class ParameterSpace:
         return sum(constraint.size for constraint in self.constraints)
 
     @cached_property
+    def unbounded(self) -> np.ndarray:
+        """Which free coordinates are numbers of any size themselves, (size,) bool: no logarithms, no logits."""
+        parts = [np.full(c.size, isinstance(getattr(c, "inner", c), Real)) for c in self.constraints]
+        return np.concatenate(parts) if parts else np.zeros(0, bool)
+
+    @cached_property
     def paths(self) -> tuple[tuple[str, ...], ...]:
         """The names that lead to each constraint, from the outside in."""
         return tuple(tuple(_step(key) for key in path) for path in self._paths)
@@ -100,7 +111,7 @@ class ParameterSpace:
 
     def constrain(self, u: Float[Array, " size"]) -> PyTree[Value]:
         """Return the parameters at the free vector u (size,)."""
-        return self.treedef.unflatten([c.constrain(part) for c, part in self._split(u)])
+        return self.treedef.unflatten(self._filled([c.constrain(part) for c, part in self._split(u)]))
 
     def unconstrain(self, params: PyTree) -> Float[Array, " size"]:
         """Return the free vector (size,) of the parameters."""
@@ -126,7 +137,7 @@ class ParameterSpace:
 
     def with_fixed(self, params: PyTree) -> PyTree:
         """Return the parameters with every fixed one put back at its value; its dtype stays."""
-        return self.treedef.unflatten([_put_back(c, leaf) for c, leaf in self._pairs(params)])
+        return self.treedef.unflatten(self._filled([_put_back(c, leaf) for c, leaf in self._pairs(params)]))
 
     def check(self, params: PyTree) -> PyTree[np.ndarray]:
         """Return the parameters as float64 NumPy arrays, if they are what the space declares.
@@ -150,10 +161,12 @@ class ParameterSpace:
         arrays = [_as_numbers(*row) for row in zip(labels, self.constraints, leaves, strict=True)]
         with jax.enable_x64(True):
             inside = np.asarray(_contains_each(self, self.treedef.unflatten(arrays)))
-        for label, constraint, array, good in zip(labels, self.constraints, arrays, inside, strict=True):
-            if not good:
-                raise ValueError(f"{label} = {_show(array)}: expected {constraint.describe()}")
-        return self.treedef.unflatten(arrays)
+            for i, (label, constraint, good) in enumerate(zip(labels, self.constraints, inside, strict=True)):
+                near = arrays[i] if good else _of_few_digits(constraint, arrays[i])
+                if near is None:
+                    raise ValueError(f"{label} = {_show(arrays[i])}: expected {constraint.describe()}")
+                arrays[i] = near
+        return self.treedef.unflatten(self._filled(arrays))
 
     @cached_property
     def _paths(self) -> tuple[KeyPath, ...]:
@@ -161,6 +174,14 @@ class ParameterSpace:
 
     def _pairs(self, params: PyTree) -> list[tuple[Constraint, Any]]:
         return list(zip(self.constraints, self.treedef.flatten_up_to(params), strict=True))
+
+    def _filled(self, leaves: list[Any]) -> list[Any]:
+        """The leaves with what some of them borrow from others."""
+        if not any(isinstance(c, Linked) for c in self.constraints):
+            return leaves
+        others = dict(zip(self.names, leaves, strict=True))
+        both = zip(self.constraints, leaves, strict=True)
+        return [c.filled(leaf, others) if isinstance(c, Linked) else leaf for c, leaf in both]
 
     def _split(self, u: Array) -> list[tuple[Constraint, Array]]:
         u = as_float(u)
@@ -187,7 +208,19 @@ def _locate(space: ParameterSpace, params: PyTree) -> tuple[Array, Array]:
     return space.unconstrain(params), jnp.concatenate(masks) if masks else jnp.zeros(0, bool)
 
 
+def _of_few_digits(constraint: Constraint, array: np.ndarray) -> np.ndarray | None:
+    """What a value outside its set is inside it, where it lies outside by no more than the rounding of float32."""
+    if not np.all(np.isfinite(array)):
+        return None
+    near = np.asarray(constraint.constrain(constraint.unconstrain(array)), np.float64)
+    near = np.where(array == 0, 0.0, near)
+    close = np.abs(near - array) <= FEW_DIGITS * np.maximum(np.abs(array), np.max(np.abs(array), initial=0.0))
+    return near if np.all(close) and bool(constraint.contains(near)) else None
+
+
 def _put_back(constraint: Constraint, leaf: Any) -> Any:
+    if isinstance(constraint, Held):
+        return constraint.put_back(leaf)
     if not isinstance(constraint, Fixed):
         return leaf
     # A NumPy leaf stays NumPy: outside an x64 context a JAX array would lose half its digits.

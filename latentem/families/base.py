@@ -193,6 +193,30 @@ class Family(ABC):
         """
         return context
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return ()
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        """Names of the parameters, of components side by side, that lie where the density of one has no bound: at the
+        least spread that the M-step allows. On the host; `context` is that of the features."""
+        return ()
+
+    def careful(self) -> Family | None:
+        """The same density with statistics that do not cancel, about the current place of each component; None where
+        there is none in closed form."""
+        return None
+
+    def degenerate(self, x: Any) -> str:
+        """Why these observations leave the density without a bound, in one line; empty where they do not. On the host,
+        before a fit."""
+        return ""
+
+    def never_seen(self, x: Any) -> dict[str, np.ndarray]:
+        """{name of a parameter: which of its entries stand for what these observations never show}; on the host."""
+        return {}
+
     def is_closed(self, given: Restrictions) -> bool:
         """Whether `m_step` reaches the maximum under these restrictions, where something is left to estimate."""
         return False

@@ -27,6 +27,10 @@ from latentem.families.base import (
     ratio,
 )
 from latentem.families.restrictions import Restrictions
+from latentem.numerics.limits import refuse_beyond_memory
+
+#: Bytes of what an E-step holds for each category, at least.
+OF_A_CATEGORY = 2**13
 
 
 def mode(counts: Float[Array, "*K C"], old: Float[Array, "*K C"], belief: Any) -> Float[Array, "*K C"]:
@@ -94,6 +98,7 @@ class Categorical(Family):
         wrong = (x < 0) | (x != np.floor(x))
         checks.refuse("Categorical", x, wrong, "integers 0, 1, 2, ...", "number the categories from 0")
         if self.categories is None:
+            refuse_beyond_memory(f"Categorical: category {x.max():g}", OF_A_CATEGORY * float(x.max()), "recode them")
             return replace(self, categories=int(x.max()) + 1), x
         expected = f"integers 0, ..., {self.categories - 1}"
         checks.refuse("Categorical", x, x >= self.categories, expected, "raise categories or recode")
@@ -134,6 +139,10 @@ class Categorical(Family):
     def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
         logs = log_or_impossible(params["probabilities"])
         return jnp.concatenate([jnp.zeros(1, logs.dtype), logs])
+
+    def never_seen(self, x: Any) -> dict[str, np.ndarray]:
+        seen = np.asarray(x).ravel()
+        return {"probabilities": ~np.isin(np.arange(self._size), seen)}
 
     def is_closed(self, given: Restrictions) -> bool:
         return given.conjugate(probabilities=priors.Dirichlet)

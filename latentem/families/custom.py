@@ -11,9 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentem.constraints import Constraint
+from latentem.constraints import Constraint, ParameterSpace
 from latentem.families import checks
 from latentem.families.base import Family, Params, middle
+from latentem.numerics.newton import newton_ascent
+
+#: Rows that a start looks at, and its Newton steps.
+ROWS, STEPS = 500, 40
 
 
 @dataclass(frozen=True, init=False)
@@ -77,8 +81,28 @@ class Custom(Family):
         return self.sample_one(params, key)
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
-        """The origin of the free coordinates: nothing is known of the density."""
-        return middle(self, weights.dtype)
+        """Near the maximum of one component, by Newton from the origin of the free coordinates; the origin, where the
+        density is not finite there."""
+        space = ParameterSpace.of(self.constraints())
+        stride = max(1, weights.shape[0] // ROWS)
+        x, weights = jax.tree.map(lambda a: a[::stride], x), weights[::stride]
+        weights = weights / jnp.sum(weights)
+
+        def value(u: Float[Array, " P"]) -> Float[Array, ""]:
+            params = space.constrain(u)
+            each = jax.vmap(lambda row: self.log_prob(params, row))(x)
+            return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, each, 0), 0))
+
+        def slopes(u: Float[Array, " P"]) -> tuple[Array, Array]:
+            return jax.grad(value)(u), jax.hessian(value)(u)
+
+        origin = jnp.zeros(space.size, weights.dtype)
+        reach = jnp.where(space.unbounded, 10.0, 0.0).astype(weights.dtype)
+        end = newton_ascent(value, slopes, origin, iterations=STEPS, tolerance=1e-6, reach=reach)
+        params = jax.tree.map(lambda a: a.astype(weights.dtype), space.constrain(end.u))
+        return jax.tree.map(
+            lambda a, b: jnp.where(jnp.all(jnp.isfinite(end.u)), a, b), params, middle(self, weights.dtype)
+        )
 
 
 def _numbers(leaf: Any) -> np.ndarray:

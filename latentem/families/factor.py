@@ -122,7 +122,7 @@ class FactorGaussian(Family):
     def draw_missing(self, params: Params, x: Any, key: Array) -> Any:
         return self.normal.draw_missing(self.as_normal(params), x, key)
 
-    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array]:
+    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array, Array]:
         return self.normal.context(x, weights)
 
     def features(self, x: Any, context: Any) -> Float[Array, " S"]:
@@ -138,7 +138,7 @@ class FactorGaussian(Family):
         return self.normal.statistics(self.as_normal(params), x, context)
 
     def statistics_context(self, params: Params, context: Any) -> Any:
-        return context if self.separable else (params["mean"], context[1])
+        return context if self.separable else (params["mean"], *context[1:])
 
     def is_closed(self, given: Restrictions) -> bool:
         return given == Restrictions()

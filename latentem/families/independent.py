@@ -28,7 +28,8 @@ class Independent(Family):
 
     Args:
         families: {"column": family} for observations that are tables (dicts of arrays), or a tuple of
-            families for the columns of a matrix; these columns are called "0", "1", ...
+            families for the columns of a matrix; these columns are called "0", "1", ... A regression takes the columns
+            it names, which others may take as well: {"y": GaussianRegression("y", ("z",)), "n": Poisson()}.
         missing: for each column whether it may have missing values that are masked here; set by `declare`.
 
     `shared` and `fixed` take names like "column.rate", or "column" for all of its parameters; priors are
@@ -70,10 +71,14 @@ class Independent(Family):
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        return tuple(self.parts) if self.tabular else None
+        if not self.tabular:
+            return None
+        every = [column for name, part in self.parts.items() for column in _named(part) or (name,)]
+        return tuple(dict.fromkeys(every))
 
     def levels_of(self, column: Any) -> tuple[Any, ...] | None:
-        return self.parts[column].levels_of(None) if self.tabular and column in self.parts else None
+        part = self.parts.get(column) if self.tabular else None
+        return None if part is None or _named(part) else part.levels_of(None)
 
     def declare(self, x: Any) -> tuple[Independent, Any]:
         return self._declared(x)
@@ -198,6 +203,33 @@ class Independent(Family):
             for (name, part), c in zip(self.parts.items(), context, strict=True)
         )
 
+    def degenerate(self, x: Any) -> str:
+        for name, part, value, _ in self._rows(jax.tree.map(np.asarray, x), batch=True):
+            told = part.degenerate(_as_matrix(value) if part.vector else value)
+            if told:
+                return f"column {name!r}: {told}"
+        return ""
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return tuple(f"{name}.{own}" for name, part in self.parts.items() for own in part.measured)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        found = []
+        for (name, part), c in zip(self.parts.items(), context, strict=True):
+            found += [f"{name}.{own}" for own in part.collapsed(params[name], c)]
+        return tuple(found)
+
+    def never_seen(self, x: Any) -> dict[str, np.ndarray]:
+        found = {}
+        for name, part in self.parts.items():
+            if _named(part):
+                continue
+            column = np.asarray(x[name]) if self.tabular else np.asarray(x)[:, list(self.parts).index(name)]
+            found |= {f"{name}.{own}": mask for own, mask in part.never_seen(column).items()}
+        return found
+
     def is_closed(self, given: Restrictions) -> bool:
         return all(
             part.has_closed_form(**given.within(name, part.constraints()).keywords) for name, part in self.parts.items()
@@ -220,15 +252,17 @@ class Independent(Family):
     def _columns(self, x: Any) -> Mapping[str, Any]:
         """The named columns of a table, or those of a matrix."""
         if self.tabular:
-            names = list(self.parts)
             present = list(x.keys()) if hasattr(x, "keys") else []
+            own = {n: None if isinstance(x[n], Mapping) else _named(p) for n, p in self.parts.items() if n in present}
+            own = {n: own.get(n, _named(p)) for n, p in self.parts.items()}
+            names = [column for n, columns in own.items() for column in columns or (n,)]
             absent = [name for name in names if name not in present]
             if absent:
                 found = f"columns {', '.join(map(str, present))}" if present else f"a {type(x).__name__}"
                 raise ValueError(
                     f"Independent: no column {absent[0]!r} in {found}: expected {', '.join(names)}; add it"
                 )
-            return {name: x[name] for name in names}
+            return {n: x[n] if columns is None else {c: x[c] for c in columns} for n, columns in own.items()}
         array = checks.matrix("Independent", x, len(self.families))
         return {str(i): array[:, i] for i in range(array.shape[1])}
 
@@ -256,7 +290,7 @@ class Independent(Family):
 def _declare_column(name: str, part: Family, column: Any, new: bool = False) -> tuple[Family, Any, bool]:
     """The declared family, its observations, and whether missing values are masked here."""
     if isinstance(column, Mapping):
-        return *_labelled(f"column {name!r}", part, column, new), False
+        return *_labelled(f"{name!r}", part, column, new), False
     array = checks.numbers(f"column {name!r}", column)
     if not door.has_nan(array) or (part.accepts_missing and array[0].size > 1):
         return *_labelled(f"column {name!r}", part, array, new), False
@@ -287,8 +321,19 @@ def _labelled(label: str, part: Family, x: Any, new: bool = False) -> tuple[Fami
         raise ValueError(f"{label}: {error}") from None
 
 
+def _as_matrix(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array.reshape(len(array), -1)
+
+
 def _where(seen: Bool[Array, ""] | None, features: Float[Array, " S"]) -> Float[Array, " S"]:
     return features if seen is None else jnp.where(seen, features, 0)
+
+
+def _named(part: Family) -> tuple[str, ...] | None:
+    """The columns that a part names itself, a regression's; None where it takes the column it is named after."""
+    columns = part.columns
+    return columns if isinstance(columns, tuple) else None
 
 
 def _is_pair(entry: Any) -> bool:

@@ -85,7 +85,7 @@ class LogNormal(Family):
 
     def natural(self, params: Params, context: Any) -> Float[Array, " S"]:
         one = {"mean": floating(params["mean"])[None], "variance": floating(params["variance"])[None]}
-        units = jnp.reshape(context[0], 1), jnp.reshape(context[1], 1)
+        units = jnp.reshape(context[0], 1), jnp.reshape(context[1], 1), jnp.ones(1, jnp.asarray(context[1]).dtype)
         normal = diagonal.natural(one, units, spherical=False, missing=False)
         return jnp.concatenate([normal, -jnp.ones(1, normal.dtype)])
 
@@ -97,7 +97,7 @@ class LogNormal(Family):
         count = expected[:, 0]
         moments = diagonal.Moments(count, count[:, None], expected[:, 1:2], expected[:, 2:3])
         old = {name: value[..., None] for name, value in params.items()}
-        units = jnp.reshape(context[0], 1), jnp.reshape(context[1], 1)
+        units = jnp.reshape(context[0], 1), jnp.reshape(context[1], 1), jnp.ones(1, jnp.asarray(context[1]).dtype)
         new = diagonal.maximize(moments, old, units, given)
         return {name: value[..., 0] for name, value in new.items()}
 

@@ -83,6 +83,9 @@ class Multinomial(Family):
         logs = log_or_impossible(params["probabilities"])
         return jnp.concatenate([jnp.zeros(1, logs.dtype), logs, jnp.ones(1, logs.dtype)])
 
+    def never_seen(self, x: Any) -> dict[str, np.ndarray]:
+        return {"probabilities": ~np.any(np.asarray(x) > 0, axis=0)}
+
     def is_closed(self, given: Restrictions) -> bool:
         return given.conjugate(probabilities=priors.Dirichlet)
 

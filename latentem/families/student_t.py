@@ -16,8 +16,9 @@ from latentem.constraints import covariance, positive, real
 from latentem.data import door
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating, occupied, ratio
+from latentem.families.degenerate import constant_column, dependent_column
 from latentem.families.gaussian import location_scatter, missing, symmetric
-from latentem.families.gaussian.context import median_and_quartiles
+from latentem.families.gaussian.context import grain, median_and_quartiles
 from latentem.families.restrictions import Restrictions
 from latentem.families.special import log_gamma_ratio, log_minus_digamma, solve_log_minus_digamma
 
@@ -118,9 +119,22 @@ class StudentT(Family):
         precision = jax.random.gamma(gamma, 0.5 * df, dtype=df.dtype) / (0.5 * df)
         return location + noise / jnp.sqrt(jnp.maximum(precision, jnp.finfo(df.dtype).tiny))
 
-    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array]:
-        """Median and normal-consistent interquartile range of each column, (D,) and (D,)."""
-        return median_and_quartiles(floating(x), weights)
+    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array, Array]:
+        """Median and normal-consistent interquartile range of each column, and how fine it is, (D,) each."""
+        centre, scale = median_and_quartiles(floating(x), weights)
+        return centre, scale, grain(floating(x), weights, centre, scale)
+
+    def degenerate(self, x: Any) -> str:
+        rows = np.asarray(x, np.float64)
+        return constant_column(rows) or dependent_column(rows)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return ("scale",)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        return ("scale",) if location_scatter.at_floor(params["scale"], context) else ()
 
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
         unit = context[1]
@@ -136,7 +150,7 @@ class StudentT(Family):
         return jnp.concatenate([jnp.stack([jnp.ones_like(u), u]), u * y, *(u * row for row in second), surprise[None]])
 
     def statistics_context(self, params: Params, context: Any) -> Any:
-        return params["location"], context[1]
+        return params["location"], *context[1:]
 
     def is_closed(self, given: Restrictions) -> bool:
         return NAMES.is_closed(given)
@@ -156,9 +170,9 @@ class StudentT(Family):
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         """Median, the covariance of the data with its tails pulled in, and 10 degrees of freedom."""
-        centre, unit = context
+        centre, unit, fine = context
         y = jnp.where(weights[:, None] > 0, (floating(x) - centre) / unit, 0)
         y = jnp.clip(y, -4, 4)
         matrix = ratio((y * weights[:, None]).T @ y, jnp.sum(weights))
-        scale = location_scatter.above_floor(matrix) * (unit[:, None] * unit[None, :])
+        scale = location_scatter.above_floor(matrix, fine) * (unit[:, None] * unit[None, :])
         return {"location": centre, "scale": scale, "df": jnp.asarray(10.0, y.dtype)}

@@ -17,11 +17,12 @@ from latentem.ascent.mstep import resolve
 from latentem.ascent.starts import starts_for
 from latentem.ascent.status import Status
 from latentem.data import Data
+from latentem.data.sequences import Sequences
 from latentem.fitting.attempt import Attempt, Task
 from latentem.fitting.climb import Options, Snapshot, first_of
 from latentem.fitting.cores import chosen
 from latentem.fitting.digits import as_declared, verdict
-from latentem.fitting.edges import at_edges
+from latentem.fitting.edges import at_edges, natural_edges
 from latentem.fitting.field import fit_field
 from latentem.fitting.host import fit_on_host
 from latentem.fitting.online import fit_online, read_batches
@@ -37,6 +38,9 @@ from latentem.model.declared import declare
 from latentem.model.strict import check_declared
 from latentem.numerics.compiled import make_room
 from latentem.results.fit import Fit
+
+#: Weights that add up to less than this part of the rows are remarked on.
+FEW = 0.5
 
 
 def fit(
@@ -161,6 +165,7 @@ def fit(
     read = declared.latent.read(observations, weights)
     with jax.enable_x64(dtype == "float64"):
         check_declaration(declared, read.observations)
+    told_of_data = _degenerate(declared, read)
     if initial is None and starts == 1 and hasattr(declared.declaration, "begin"):
         initial = declared.declaration.begin(read.observations, read.weights)
     centre = None if initial is None else declared.space.check(initial)
@@ -191,15 +196,26 @@ def fit(
         problem, outcome = proved(attempt), attempt.reached
         known = outcome.values if problem.form == attempt.problem.form else None
         status, (log_likelihood, log_prior) = _valued(problem, replace(outcome, values=known))
-        digits, integral = (None, None) if status is Status.interrupted else (attempt.digits, attempt.integral)
-        if digits is not None and digits.complete and np.isfinite(digits.declared):
-            log_likelihood = digits.declared
+        digits, integral, edges, ran_off = None, None, None, ()
+        if status is not Status.interrupted:
+            try:
+                digits, integral = attempt.digits, attempt.integral
+                if digits is not None and digits.complete and np.isfinite(digits.declared):
+                    log_likelihood = digits.declared
+                if status.ok:
+                    edges, ran_off = at_edges(problem, outcome.params, log_likelihood + log_prior)
+            except KeyboardInterrupt:
+                status = Status.interrupted
         final = jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), outcome.params)
-        edges, ran_off = (None, ()) if not status.ok else at_edges(problem, outcome.params, log_likelihood + log_prior)
-        on_edge = np.asarray(declared.space.locate(final)[1]).any() or edges is not None
-        if status is Status.converged and on_edge:
+        bound = np.asarray(declared.space.locate(final)[1])
+        natural, gone = natural_edges(declared, read.observations, bound)
+        if status is Status.converged and ((bound & ~natural).any() or edges is not None):
             status = Status.boundary
         status, told = verdict(integral, status)
+        notes = (*told_of_data, *outcome.notes, *told, *ran_off, *unused, *_of_size(declared.space.size - gone, read))
+        notes = (*notes, *_remarks(declared, outcome.params, read))
+        if told_of_data and status not in (Status.interrupted, Status.non_finite):
+            status = Status.degenerate
     return Fit(
         params=final,
         log_likelihood=log_likelihood,
@@ -209,20 +225,14 @@ def fit(
         evaluations=outcome.evaluations + 1,
         seconds=time.perf_counter() - began,
         n_observations=read.total,
-        n_parameters=declared.space.size,
+        n_parameters=declared.space.size - gone,
         trace=outcome.trace,
         starts=outcome.starts,
         dtype=dtype,
         name=declared.name,
         gradient=outcome.gradient,
         compression=problem.compression,
-        notes=(
-            *outcome.notes,
-            *told,
-            *ran_off,
-            *unused,
-            *_remarks(declared, outcome.params, read),
-        ),
+        notes=tuple(dict.fromkeys(notes)),
         accuracy=digits,
         quadrature=integral,
         by_formula=as_declared.__name__ not in attempt.tried,
@@ -262,6 +272,31 @@ def _valued(problem: Problem, outcome: Outcome) -> tuple[Status, tuple[float, fl
         status, values = Status.interrupted, evaluate(problem.form, outcome.params, problem.prepared)
     log_likelihood, log_prior = (float(a) for a in values)
     return status, (log_likelihood, log_prior)
+
+
+def _degenerate(model: Model, data: Data) -> tuple[str, ...]:
+    """What a ready model finds in the data, before the fit, that leaves it without a maximum."""
+    ask, weights = getattr(model.declaration, "degenerate", None), np.asarray(data.weights)
+    if ask is None:
+        return ()
+    rows = data.observations
+    if not isinstance(rows, Sequences) and np.any(weights == 0):
+        rows = jax.tree.map(lambda a: np.asarray(a)[weights > 0], rows)
+    told = ask(rows)
+    return (told,) if told else ()
+
+
+def _of_size(free: int, data: Data) -> tuple[str, ...]:
+    """What is said of more params than observations."""
+    rows, weights = data.observations, np.asarray(data.weights)
+    n = rows.total if isinstance(rows, Sequences) else max(data.total, float(np.sum(weights > 0)))
+    told = [f"{free} free params and {n:g} observations: more than these can tell"] if free > n else []
+    if np.sum(weights) < FEW * np.sum(weights > 0):
+        told.append(
+            f"the weights of {np.sum(weights > 0)} rows add up to {np.sum(weights):.4g}: so many observations are what "
+            "standard errors and criteria go by; sampling weights are to add up to the number of rows"
+        )
+    return tuple(told)
 
 
 def _remarks(model: Model, params: Any, data: Data) -> tuple[str, ...]:

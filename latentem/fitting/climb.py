@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +38,10 @@ from latentem.forms.choose import Problem
 #: A polish costs about P evaluations of the E-step per Newton step; it is done where that stays below this many cells.
 LARGEST_POLISH = 500
 POLISH_BUDGET = 2e9
+#: Iterations after which EM that has not converged is taken to creep, towards an edge say: Newton goes on.
+CREPT = 1000
+#: A fall of the objective that may be rounding, relative to max(N, |objective|): Newton says whether there is a way up.
+ROUNDED = 1e-7
 #: Iterations after which starts that lag behind are looked at.
 CHUNK_OF_STARTS = 12
 
@@ -106,24 +112,41 @@ def climb(
         why = why_no_start(form, first_of(starts), problem.prepared)
         return replace(nothing, status=Status.non_finite, no_start=why)
     try:
-        return _settled(run, problem, prepared, options, affordable)
+
+        def again(params: Any) -> Run:
+            one = jax.tree.map(lambda a: np.asarray(a, options.dtype)[None], params)
+            return _run(setup, one, prepared, stop, options.max_iterations, line, callback)
+
+        return _settled(run, problem, prepared, options, affordable, again)
     except KeyboardInterrupt:
         best = int(np.argmax(np.where(np.isfinite(run.objectives), run.objectives, -np.inf)))
         return replace(_of(run, best), status=Status.interrupted)
 
 
-def _settled(run: Run, problem: Problem, spread: Prepared, options: Options, affordable: bool) -> Outcome:
-    """The start that is chosen, polished on the devices that the data are spread over."""
+def _settled(
+    run: Run,
+    problem: Problem,
+    spread: Prepared,
+    options: Options,
+    affordable: bool,
+    again: Callable[[Any], Run],
+) -> Outcome:
+    """The start that is chosen, polished on the devices that the data are spread over. One that was given up on the way
+    is run to its end first, by `again`."""
     form, prepared = problem.form, problem.prepared
-    best, reason, notes = optima.choose(
-        run.objectives,
-        np.asarray(run.state.outcome),
-        lambda s: optima.spurious(form, prepared, run.params(s)),
-        options.exclude_degenerate,
-    )
+    best, reason, notes = _chosen(run, form, prepared, options)
+    while not run.interrupted and int(np.asarray(run.state.outcome)[best]) == STOPPED:
+        run = run.joined(best, again(run.params(best)))
+        best, reason, notes = _chosen(run, form, prepared, options)
     outcome = replace(_of(run, best), notes=notes)
-    wanted = outcome.status is Status.converged or (
-        options.polish is not None and outcome.status is not Status.interrupted
+    crept = outcome.status is Status.max_iterations and outcome.iterations >= CREPT
+    scale = max(float(np.sum(np.asarray(prepared.weights))), abs(float(run.objectives[best])))
+    rounded = outcome.status is Status.decreased and float(np.asarray(run.state.fell)[best]) < ROUNDED * scale
+    wanted = (
+        crept
+        or rounded
+        or outcome.status is Status.converged
+        or (options.polish is not None and outcome.status is not Status.interrupted)
     )
     # On a spike Newton would only climb on, without end; and it is not to climb onto one.
     if affordable and wanted and not reason:
@@ -132,9 +155,20 @@ def _settled(run: Run, problem: Problem, spread: Prepared, options: Options, aff
         except KeyboardInterrupt:
             return replace(outcome, status=Status.interrupted)
         outcome = outcome if optima.spurious(form, prepared, further.params) else further
-    if reason and outcome.status.ok:
+    if reason and (outcome.status.ok or outcome.status is Status.decreased):
+        # On the way into a spike the floor under it lets the objective fall.
         outcome = replace(outcome, status=Status.boundary)
     return outcome
+
+
+def _chosen(run: Run, form: Form, prepared: Prepared, options: Options) -> tuple[int, str, tuple[str, ...]]:
+    outcomes = np.asarray(run.state.outcome)
+    why = partial(_spurious, form, prepared, run.space, np.asarray(run.state.safe))
+    return optima.choose(run.objectives, outcomes, why, options.exclude_degenerate)
+
+
+def _spurious(form: Form, prepared: Prepared, space: ParameterSpace, theta: np.ndarray, start: int) -> str:
+    return optima.spurious(form, prepared, optima.unravel(space, theta[start]))
 
 
 @dataclass
@@ -150,6 +184,28 @@ class Run:
     def params(self, start: int) -> Any:
         """The params that a start reached."""
         return optima.unravel(self.space, np.asarray(self.state.safe)[start])
+
+    def joined(self, start: int, one: Run) -> Run:
+        """The same with `start` as far as `one`, a run from where it was left."""
+
+        def put(whole: Any, part: Any) -> np.ndarray:
+            whole = np.array(whole)
+            whole[start] = np.asarray(part)[0]
+            return whole
+
+        state = self.state
+        moved = state._replace(
+            safe=put(state.safe, one.state.safe),
+            outcome=put(state.outcome, one.state.outcome),
+            objective=put(state.objective, one.state.objective),
+            iterations=put(state.iterations, np.asarray(one.state.iterations) + np.asarray(state.iterations)[start]),
+            evaluations=put(
+                state.evaluations, np.asarray(one.state.evaluations) + np.asarray(state.evaluations)[start]
+            ),
+        )
+        others = len(self.objectives)
+        traces = [np.where(np.arange(others)[:, None] == start, t, np.nan) for t in one.traces]
+        return Run(moved, self.space, put(self.objectives, one.objectives), [*self.traces, *traces], one.interrupted)
 
 
 def _run(
@@ -180,7 +236,8 @@ def _run(
             running = int(np.sum(outcomes == RUNNING))
             objectives = np.asarray(state.objective)
             if len(outcomes) > 1 and 0 < running < len(outcomes):
-                given_up = optima.losers(outcomes, objectives, traces[-1])
+                why = partial(_spurious, setup.form, prepared, space, np.asarray(state.safe))
+                given_up = optima.losers(outcomes, objectives, traces[-1], why)
                 state = state._replace(outcome=np.where(given_up, np.int32(STOPPED), outcomes))
                 running -= int(np.sum(given_up))
             progress.show(done, float(np.nanmax(objectives)), running)

@@ -12,6 +12,8 @@ from latentem.fitting.attempt import Attempt, on_rows
 from latentem.forms.choose import Problem
 from latentem.forms.rows import RowForm
 from latentem.inference.accuracy import Quadrature
+from latentem.model import Model
+from latentem.model.declared import state
 from latentem.model.latents import Continuous
 
 #: Nats by which finer nodes may move the log-likelihood before a fit says so, and before it is no maximum.
@@ -24,17 +26,26 @@ def as_declared(attempt: Attempt) -> Attempt | None:
     """On the rows as declared, where the formula of the fit has lost digits at the params reached."""
     if attempt.failed or as_declared.__name__ in attempt.tried or attempt.task.options.m_step == "closed":
         return None
+    if attempt.reached.status is Status.boundary:
+        return None  # on a spike, where digits are lost for another reason
     found = attempt.digits
     if found is None or found.holds:
         return None
     problem = attempt.problem
     data = replace(attempt.task.data, observations=problem.distinct, weights=problem.distinct_weights)
-    rows = Problem.of(RowForm(attempt.task.model), data, problem.compression, attempt.task.wishes.dtype)
+    rows = Problem.of(RowForm(_careful(attempt.task.model)), data, problem.compression, attempt.task.wishes.dtype)
     note = (
         f"the formula of the fit lost digits (log-likelihood {found.form:.6f}, as declared {found.declared:.6f}); it "
         "went on row by row"
     )
     return attempt.next(as_declared, rows, note)
+
+
+def _careful(model: Model) -> Model:
+    """The same model with an M-step from statistics that do not cancel, where a ready model knows one."""
+    ask = getattr(model.declaration, "careful", None)
+    found = None if ask is None else ask()
+    return model if found is None else replace(state(found), declaration=found, layout=model.layout)
 
 
 def on_finer_nodes(attempt: Attempt) -> Attempt | None:

@@ -8,11 +8,16 @@ import numpy as np
 
 from latentem.ascent.acceleration import Method
 from latentem.ascent.annealing import Annealing
+from latentem.numerics.limits import refuse_beyond_memory
 
 #: Option -> what to write instead of a class, or of True.
 INSTANCES = {"method": "lem.SQUAREM(), lem.Anderson(5), lem.Plain() or 'online'", "annealing": "lem.Annealing()"}
 
 M_STEPS = ("auto", "closed", "newton", "gradient")
+
+
+#: Bytes of what a start takes, at least.
+OF_A_START = 2**13
 
 
 def check(**options: Any) -> None:
@@ -34,6 +39,7 @@ def check(**options: Any) -> None:
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name}={value!r:.60}: expected an integer >= 1")
+    refuse_beyond_memory(f"starts={options['starts']}", OF_A_START * float(options["starts"]), "ask for fewer")
     for name in ("polish", "exclude_degenerate", "progress"):
         value = options[name]
         if not isinstance(value, bool | np.bool_ | None):

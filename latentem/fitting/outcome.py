@@ -57,11 +57,18 @@ class Outcome:
             self,
             iterations=before.iterations + self.iterations,
             evaluations=before.evaluations + self.evaluations,
-            trace=np.concatenate([before.trace, self.trace]),
+            trace=np.concatenate([before.trace[: _below(before.trace, self.trace)], self.trace]),
             starts=before.starts,
             notes=tuple(dict.fromkeys((*before.notes, *self.notes, *told))),
             ends=before.ends,
         )
+
+
+def _below(before: np.ndarray, after: np.ndarray) -> int:
+    """How many values of a trace come before what another form says of the params it had reached: those above it were
+    made of lost digits."""
+    above = np.flatnonzero(before > after[0]) if len(after) else np.zeros(0, int)
+    return int(above[0]) if len(above) else len(before)
 
 
 def polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
@@ -74,6 +81,8 @@ def polished(outcome: Outcome, form: Form, prepared: Prepared) -> Outcome:
         status = Status.interrupted
     elif result.is_saddle:
         status = Status.saddle
+    elif status in (Status.max_iterations, Status.decreased) and result.is_stationary and result.gradient < np.inf:
+        status = Status.converged
     elif status is Status.converged and not result.is_stationary:
         if result.objective - outcome.trace[-1] > KINK * (1 + abs(result.objective)):
             status = Status.max_iterations

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from latentem.data.sequences import Sequences
 from latentem.inference.estimate import Estimate, Matrix
 from latentem.inference.information import information
 
@@ -109,7 +110,9 @@ def _notes(estimate: Estimate, hidden: np.ndarray, eigenvalues: np.ndarray) -> t
     if estimate.on_edge.any():
         notes.append(f"no standard error at the edge of a constraint: {_listed(names[estimate.on_edge])}")
     if hidden.any():
-        rows = int(np.sum(np.asarray(estimate.data.weights) > 0))
+        found = estimate.data.observations
+        one_by_one = int(np.sum(np.asarray(estimate.data.weights) > 0))
+        rows = found.total if isinstance(found, Sequences) else one_by_one
         if len(eigenvalues) and eigenvalues[0] < -SINGULAR:
             why = "the information is negative there, so this is not a maximum"
         elif rows <= len(estimate.u):

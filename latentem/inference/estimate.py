@@ -93,9 +93,13 @@ class Estimate:
 
     @cached_property
     def is_fixed(self) -> np.ndarray:
-        """Which of the D raveled params cannot move, (D,) bool: the fixed, and a simplex of one."""
-        parts = [np.full(int(np.prod(c.shape)), c.size == 0) for c in self.space.constraints]
-        return np.concatenate(parts) if parts else np.zeros(0, bool)
+        """Which of the D raveled params cannot move, (D,) bool: the fixed, a simplex of one, structural zeros."""
+        if not self.space.size:
+            return np.ones(sum(int(np.prod(c.shape)) for c in self.space.constraints), bool)
+        with jax.enable_x64(True):
+            # Somewhere inside, where nothing stands still by chance.
+            moves = np.asarray(_jacobian(self.space, np.linspace(0.3, 0.7, self.space.size)))
+        return ~np.any(moves != 0, axis=1)
 
     @cached_property
     def free_entries(self) -> Float[np.ndarray, " P"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from latentem.inference.errors import errors
 from latentem.inference.estimate import Estimate
-from latentem.inference.scores import scores_per_observation
+from latentem.inference.scores import scores_by_parts
 
 
 class Influence(NamedTuple):
@@ -37,9 +37,13 @@ def influence(estimate: Estimate) -> Influence:
     if np.isnan(np.diagonal(covariance.natural)[~settled]).any():
         raise ValueError(f"influence: {'; '.join(covariance.notes)}")
     weights = np.asarray(estimate.data.weights, np.float64)
-    scores = np.where(weights[:, None] > 0, scores_per_observation(estimate), 0.0) * weights[:, None]
-    change = -scores @ np.nan_to_num(free)
-    return Influence(
-        estimate.as_tree(change @ estimate.jacobian.T),
-        np.einsum("np,np->n", change, -scores),
-    )
+    inverse = np.nan_to_num(free)
+    params = np.empty((len(weights), len(estimate.jacobian)))
+    displacement = np.empty(len(weights))
+    for part, scores in scores_by_parts(estimate):
+        w = weights[part]
+        moved = np.where(w[:, None] > 0, scores, 0.0) * w[:, None]
+        change = -moved @ inverse
+        np.matmul(change, estimate.jacobian.T, out=params[part])
+        displacement[part] = np.einsum("np,np->n", change, -moved)
+    return Influence(estimate.as_tree(params), displacement)

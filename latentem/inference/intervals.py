@@ -120,7 +120,8 @@ def _between(t: float, reach: float, a: float, b: float) -> tuple[float, float]:
     if np.isinf(a):
         return t - reach, t + reach
     if np.isinf(b):
-        factor = np.exp(reach / (t - a))
+        with np.errstate(over="ignore"):
+            factor = np.exp(reach / (t - a))
         return a + (t - a) / factor, a + (t - a) * factor
     odds, factor = (t - a) / (b - t), np.exp(reach * (b - a) / ((t - a) * (b - t)))
     return tuple(a + (b - a) * o / (1 + o) if np.isfinite(o) else b for o in (odds / factor, odds * factor))  # type: ignore

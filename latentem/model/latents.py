@@ -16,11 +16,14 @@ from latentem import posterior as posteriors
 from latentem.data import Data, door
 from latentem.data.sequences import sequences
 from latentem.model import quadrature
+from latentem.numerics.limits import refuse_beyond_memory
 
 Cll = Callable[[Any], Array]
 
 #: Ways to integrate over a continuous latent value.
 METHODS = ("grid", "hermite", "adaptive", "sobol", "hessian")
+#: Bytes that an E-step holds for each latent value, at least: a few numbers for each row of the smallest chunk.
+OF_A_NODE = 2**13
 
 
 class Latent(ABC):
@@ -107,6 +110,7 @@ class Finite(_OnNodes):
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or self.size < 1:
             raise ValueError(f"Finite({self.size!r}): expected a number of values >= 1")
+        refuse_beyond_memory(f"Finite({self.size})", OF_A_NODE * self.size, "ask for fewer values")
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(self.size, dtype=np.int32), np.zeros(self.size)
@@ -169,6 +173,8 @@ class Continuous(Latent):
             raise ValueError(f"Continuous(size={self.size!r}): expected at least 2 nodes per dimension")
         if self.method == "sobol" and self.size is not None and self.size & (self.size - 1):
             raise ValueError(f"Continuous(size={self.size!r}): a Sobol sequence has a power of two nodes, such as 2048")
+        nodes = float(self.count) ** (1 if self.method == "sobol" else self.dim)
+        refuse_beyond_memory(f"Continuous(size={self.count}, dim={self.dim})", OF_A_NODE * nodes, "ask for fewer nodes")
         if not self.bounds[0] < self.bounds[1]:
             raise ValueError(f"Continuous(bounds={self.bounds!r}): expected (low, high) with low < high")
         if self.support not in ("real", "positive"):

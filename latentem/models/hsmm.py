@@ -17,12 +17,15 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import durations
-from latentem.building import as_family
+from latentem.building import as_family, refuse_beyond_memory
+from latentem.constraints import held, one_of
 from latentem.families import Family
 from latentem.models.hmm import overview
 from latentem.models.hmm.declare import maximized_emission
 from latentem.models.hmm.states import States
-from latentem.models.hmm.transitions import known_moves, log, shares
+from latentem.models.hmm.transitions import Free, Restricted, known_moves, log, shares
+from latentem.models.mixture import order as reordering
+from latentem.models.mixture.held import given
 
 Params = dict[str, Any]
 
@@ -47,6 +50,8 @@ class HSMM(States):
             remain) = P(duration >= d) / mean; else a segment begins with it.
         last_censored: whether a sequence may end inside a segment; else a segment ends with it.
         shared: names of the family's parameters that all states have in common.
+        fixed: values that stay put, NaN for what is free: {"transition": (K, K)}, {name of the family's parameter: (K,
+            ...)} or {"duration." + name: (K, ...)}.
         prior: MAP: {"initial": Dirichlet, "transition": Dirichlet with 1 on the diagonal, "duration": {name: prior},
             "emission": {name: prior}}.
 
@@ -66,6 +71,7 @@ class HSMM(States):
     first_censored: bool = False
     last_censored: bool = True
     shared: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict, compare=False)
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     _key: Any = field(init=False, repr=False)
 
@@ -83,7 +89,28 @@ class HSMM(States):
         if unknown:
             told = "expected 'initial', 'transition', 'duration' or 'emission'"
             raise ValueError(f"prior for {sorted(unknown)[0]!r}: {told}")
-        object.__setattr__(self, "_key", lem.priors.Joint.of(self.prior))
+        pairs = float(self.states) * self.durations.longest
+        told = f"states={self.states} that last up to {self.durations.longest} steps"
+        refuse_beyond_memory(told, 32 * pairs**2, "expect shorter durations, or fewer states")
+        held = tuple((name, given(value)) for name, value in sorted(self.fixed.items()) if name != "transition")
+        object.__setattr__(self, "_key", (lem.priors.Joint.of(self.prior), held, self._moves()))
+
+    def _moves(self) -> Free:
+        """How states follow one another: never themselves."""
+        others = lem.stochastic(~np.eye(self.states, dtype=bool))
+        matrix = self.fixed.get("transition")
+        return Free(self.states, others) if matrix is None else Restricted.of(self.states, others, matrix, ())
+
+    def _lasting(self) -> Params:
+        """Constraints of durations, some of them held."""
+        found, whole = {}, self.durations.constraints(self.states)
+        unknown = [name for name in self.fixed if name.startswith("duration.") and name[9:] not in whole]
+        if unknown:
+            raise ValueError(f"fixed names {unknown[0]!r}: expected one of {', '.join('duration.' + n for n in whole)}")
+        for name, constraint in whole.items():
+            value = self.fixed.get(f"duration.{name}")
+            found[name] = constraint if value is None else held(one_of(constraint), value, f"duration.{name}")
+        return found
 
     @property
     def name(self) -> str:
@@ -135,8 +162,8 @@ class HSMM(States):
         """Constraints of the params."""
         return {
             "initial": lem.simplex(self.states),
-            "transition": lem.stochastic(~np.eye(self.states, dtype=bool)),
-            "duration": self.durations.constraints(self.states),
+            "transition": self._moves().constraint(),
+            "duration": self._lasting(),
             "emission": self.of_states.constraints()["components"],
         }
 
@@ -147,7 +174,11 @@ class HSMM(States):
 
     def relabelled(self, order: Any) -> HSMM:
         """The model with its states in another order."""
-        return replace(self, prior=self.prior_in(order))
+        held = {
+            name: reordering.values(value, order, (0, 1) if name == "transition" else (0,))
+            for name, value in self.fixed.items()
+        }
+        return replace(self, fixed=reordering.mapped(self.fixed, held), prior=self.prior_in(order))
 
     # --- factors of the chain of pairs (state, remaining)
 
@@ -203,7 +234,7 @@ class HSMM(States):
         emission = jnp.sum(expected.emission.reshape(k, d, -1), axis=1)
         return {
             "initial": shares(jnp.sum(begins, axis=1), params["initial"], prior.get("initial")),
-            "transition": shares(moves, params["transition"], prior.get("transition")),
+            "transition": self._moves().maximize(moves, params["transition"], None, prior.get("transition")),
             "duration": self._durations(lasted, begins, params["duration"]),
             "emission": maximized_emission(self, emission, params, context),
         }
@@ -214,7 +245,7 @@ class HSMM(States):
         if isinstance(self.durations, durations.Free) and not self.first_censored and counted:
             own = old["probabilities"]
             return {"probabilities": shares(lasted + begins, own, prior.get("probabilities"))}
-        space = lem.ParameterSpace.of(self.durations.constraints(self.states))
+        space = lem.ParameterSpace.of(self._lasting())
         joint = lem.priors.Joint.of(prior)
 
         def q(u: Float[Array, " P"]) -> Float[Array, ""]:
@@ -237,7 +268,7 @@ class HSMM(States):
         matrix = jnp.where(np.eye(k, dtype=bool), 0.0, drawn + moved)
         return {
             "initial": shares(1.0 + begun, jnp.ones(k, weights.dtype)),
-            "transition": matrix / jnp.sum(matrix, axis=1, keepdims=True),
+            "transition": self._moves().start(matrix / jnp.sum(matrix, axis=1, keepdims=True)),
             "duration": self.durations.start(jitter),
             "emission": self.emission_start(seeds, x, weights, label),
         }

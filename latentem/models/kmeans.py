@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.building import Axis, Layout
+from latentem.building import Axis, Layout, plus_plus, thin
 from latentem.families import Gaussian
-from latentem.models.mixture.seeding import plus_plus, thin
 
 
 @dataclass(frozen=True)

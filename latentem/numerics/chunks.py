@@ -98,11 +98,14 @@ def chunked_map(f: Callable[[Any], Any], rows: Any, n: int, size: int) -> Any:
     """
     if n <= size:
         return f(rows)
-    count = n // size
-    main = jax.tree.map(lambda a: a[: count * size].reshape(count, size, *a.shape[1:]), rows)
-    result = jax.tree.map(lambda a: a.reshape(count * size, *a.shape[2:]), lax.map(f, main))
-    if count * size == n:
-        return result
-    rest = f(jax.tree.map(lambda a: a[n - size :], rows))
-    tail = n - count * size
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b[size - tail :]]), result, rest)
+    shapes = jax.eval_shape(f, jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), rows))
+    empty = jax.tree.map(lambda s: jnp.zeros((n, *s.shape[1:]), s.dtype), shapes)
+
+    def body(whole: Any, i: jax.Array) -> tuple[Any, None]:
+        # The last chunk overlaps the one before it, and every result is written to its place: nothing is copied.
+        start = jnp.minimum(i * size, n - size)
+        part = f(_slice(rows, start, size))
+        put = lax.dynamic_update_slice_in_dim
+        return jax.tree.map(lambda a, b: put(a, b, start, 0), whole, part), None
+
+    return lax.scan(body, empty, jnp.arange(-(-n // size), dtype=jnp.int32))[0]

@@ -54,13 +54,15 @@ def newton_ascent(
     iterations: int,
     tolerance: float,
     halvings: int = 30,
+    reach: Float[Array, " P"] | None = None,
 ) -> NewtonState:
     """Ascend from `start`; `slopes` gives (gradient, Hessian). Each step is halved until the value does not fall, and
     no step is taken that lowers it.
 
     Stops when the Newton decrement falls below `tolerance * (1 + |value|)`, when no step length gains, or after
     `iterations`. The last step is still taken when its decrement is below the tolerance: it costs nothing more and
-    brings the gradient to rounding level.
+    brings the gradient to rounding level. `reach` lets single coordinates move so many times farther in a step than
+    others, relative to 1 + their size.
     """
     eps = jnp.finfo(start.dtype).eps
 
@@ -68,7 +70,8 @@ def newton_ascent(
         u: Float[Array, " P"], old: Float[Array, ""], direction: Float[Array, " P"], first: Array
     ) -> tuple[Array, Float[Array, " P"], Float[Array, ""], Float[Array, ""], Array]:
         """(whether a step was found, the point after it, value there, value before it, evaluations)."""
-        scale = jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(jnp.max(jnp.abs(direction), initial=0.0), 1e-30))
+        long = direction if reach is None else direction / (1 + reach * jnp.abs(u))
+        scale = jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(jnp.max(jnp.abs(long), initial=0.0), 1e-30))
 
         def lower(before: Array, now: Array) -> Array:
             # Rounding of the value hides gains below it; there a full step is judged by the decrement alone.

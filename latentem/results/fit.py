@@ -125,13 +125,23 @@ class Fit:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, -2 log-likelihood + 2 P."""
+        """Akaike's criterion, -2 log-likelihood + 2 P; NaN where what was maximised is no likelihood."""
+        if self._is_hard:
+            return np.nan
         return -2 * self.log_likelihood + 2 * self.n_parameters
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, -2 log-likelihood + P log N."""
+        """Schwarz's criterion, -2 log-likelihood + P log N; NaN where what was maximised is no likelihood."""
+        if self._is_hard:
+            return np.nan
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(self.n_observations))
+
+    @property
+    def _is_hard(self) -> bool:
+        """Whether observations were assigned to latent values, not weighed."""
+        latent = getattr(self.model, "latent", None)
+        return latent is not None and latent.hard
 
     @cached_property
     def optima(self) -> tuple[Optimum, ...]:

@@ -22,7 +22,7 @@ def summary(fit: Fit) -> str:
     errors, reasons = fit._errors
     lines = [
         f"{fit.name}: {fit.n_observations:g} observations, {fit.n_parameters} free parameters",
-        f"log-likelihood {fit.log_likelihood:.6f}   AIC {fit.aic:.4f}   BIC {fit.bic:.4f}",
+        _value(fit),
     ]
     if fit.log_prior:
         lines.append(f"log prior {fit.log_prior:.6f}   objective {fit.objective:.6f}")
@@ -47,6 +47,15 @@ def summary(fit: Fit) -> str:
     lines.append("")
     lines.extend(parameter_lines(fit, errors) if errors is None or size > LISTED else table_lines(fit, errors))
     return "\n".join(lines)
+
+
+def _value(fit: Fit) -> str:
+    """What was maximised: a log-likelihood and its criteria, or what a ready model calls it."""
+    if not np.isnan(fit.aic):
+        return f"log-likelihood {fit.log_likelihood:.6f}   AIC {fit.aic:.4f}   BIC {fit.bic:.4f}"
+    if "inertia" in getattr(fit._ready, "verbs", ()):
+        return f"inertia {fit._ready.inertia(fit):.6f}"
+    return f"classification log-likelihood {fit.log_likelihood:.6f}"
 
 
 def _rest(fit: Fit, errors: Any) -> list[str]:

@@ -145,9 +145,13 @@ def _sampler(case: Case) -> Part | None:
         return None
     key = jax.random.key(0)
     try:
-        scores = np.asarray(_scores(model, case.point, jax.random.split(key, DRAWS)))
-    except (TypeError, ValueError):
-        return None  # a sampler that makes something else than one row of these data
+        drawn = jax.eval_shape(model.sample, case.point, key)
+    except Exception as error:
+        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Part(NAME, False, f"sample(params, key) fails: {told}")
+    if _shapes(drawn) != _shapes(jax.tree.map(lambda a: a[0], case.prepared.rows)):
+        return None  # it makes something else than one row of these data: the response alone, given covariates
+    scores = np.asarray(_scores(model, case.point, jax.random.split(key, DRAWS)))
     error = np.std(scores, axis=0) / np.sqrt(len(scores))
     off = np.abs(np.mean(scores, axis=0)) / np.where(error > 0, error, np.inf)
     worst = int(np.argmax(off))
@@ -157,6 +161,11 @@ def _sampler(case: Case) -> Part | None:
         f"the mean score of simulated observations in {model.space.free_names[worst]} is {off[worst]:.0f} errors off 0"
     )
     return Part(NAME, False, f"{told}: log p(x, z) and the sampler are not of one density")
+
+
+def _shapes(row: Any) -> tuple[Any, list[tuple[int, ...]]]:
+    leaves, structure = jax.tree.flatten(row)
+    return structure, [tuple(leaf.shape) for leaf in leaves]
 
 
 @seldom

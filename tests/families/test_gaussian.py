@@ -143,7 +143,7 @@ def test_context_is_the_weighted_mean_and_deviation_of_observed_entries(x64) -> 
     x = rng.normal(size=(60, 2)) * [1e-3, 50] + [1e5, 3]
     x[rng.random(x.shape) < 0.2] = np.nan
     weights = rng.integers(0, 4, 60).astype(float)
-    centre, scale = Gaussian().declare(x)[0].context(x, weights)
+    centre, scale, _ = Gaussian().declare(x)[0].context(x, weights)
     repeated = np.repeat(x, weights.astype(int), axis=0)
     np.testing.assert_allclose(centre, np.nanmean(repeated, axis=0), rtol=1e-14)
     np.testing.assert_allclose(scale, np.nanstd(repeated, axis=0), rtol=1e-9)

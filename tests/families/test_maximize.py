@@ -150,7 +150,7 @@ def component_axes(family: Family, context):
         return tuple(component_axes(p, c) for p, c in zip(family.parts.values(), context, strict=True))
     if family.separable or isinstance(context, tuple) and context == () or isinstance(family, ZeroInflated):
         return None
-    return (0 if context[0].ndim == 2 else None, None)
+    return (0 if context[0].ndim == 2 else None, *[None] * (len(context) - 1))
 
 
 def space_of(family: Family, axes, held, params, path: str = ""):

@@ -11,7 +11,7 @@ import pytest
 
 import latentem as lem
 from latentem import families
-from latentem.models.mixture.seeding import thin_known
+from latentem.numerics.seeding import thin_known
 
 RNG = np.random.default_rng(7)
 T, LENGTHS = 600, [200, 399, 1]

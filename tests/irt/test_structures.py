@@ -77,7 +77,7 @@ def test_a_param_in_common_may_be_known() -> None:
         ({"equal": {"slope": ["item_1", "item_2"]}, "shared": ["slope"]}, "is fixed, or common to all items"),
         (
             {"equal": {"slope": ["item_1", "item_2"]}, "fixed": {"item_2": {"slope": 1.0}}},
-            "'item_1' and 'item_2' differ in model, categories, abilities or known params",
+            "'slope' of item 'item_2' is fixed, or common to all",
         ),
     ],
 )
@@ -206,8 +206,8 @@ def test_bifactor_models_take_missing_answers_and_categories(testlets: np.ndarra
 
 
 def test_what_a_bifactor_model_refuses(testlets: np.ndarray, reduced: lem.Fit) -> None:
-    with pytest.raises(ValueError, match="specific= is of one population"):
-        lem.IRT("2pl", specific=SPECIFIC, group="g")
+    with pytest.raises(ValueError, match="specific= takes abilities that are normal"):
+        lem.IRT("2pl", specific=SPECIFIC, histogram=True)
     with pytest.raises(ValueError, match="specific names the abilities of 6 items: expected 5"):
         lem.fit(lem.IRT("2pl", specific=SPECIFIC), testlets[:, :5])
     with pytest.raises(ValueError, match="expected 'grid' or 'hermite' for a bifactor model"):

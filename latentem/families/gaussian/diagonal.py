@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from latentem import priors
 from latentem.families.base import Params, inside_positive, keep_empty, like, occupied, ratio
-from latentem.families.gaussian.location_scatter import smallest
+from latentem.families.gaussian.location_scatter import floor_of, smallest
 from latentem.families.restrictions import Restrictions
 
 LOG_TWO_PI = 1.8378770664093453
@@ -34,9 +34,11 @@ def log_prob(params: Params, x: Float[Array, " D"]) -> Float[Array, ""]:
     return -0.5 * jnp.sum(jnp.where(seen, terms, 0))
 
 
-def features(x: Float[Array, " D"], context: tuple[Array, Array], spherical: bool, missing: bool) -> Float[Array, " S"]:
+def features(
+    x: Float[Array, " D"], context: tuple[Array, Array, Array], spherical: bool, missing: bool
+) -> Float[Array, " S"]:
     """The statistics of one observation."""
-    centre, scale = context
+    centre, scale, _ = context
     one = jnp.ones(1, x.dtype)
     if not missing:
         y = (x - centre) / scale
@@ -48,9 +50,9 @@ def features(x: Float[Array, " D"], context: tuple[Array, Array], spherical: boo
     return jnp.concatenate([one, seen.astype(x.dtype), y, jnp.sum(square, keepdims=True) if spherical else square])
 
 
-def natural(params: Params, context: tuple[Array, Array], spherical: bool, missing: bool) -> Float[Array, " S"]:
+def natural(params: Params, context: tuple[Array, Array, Array], spherical: bool, missing: bool) -> Float[Array, " S"]:
     """The coordinates dual to `features`."""
-    centre, scale = context
+    centre, scale, _ = context
     mean = (params["mean"] - centre) / scale
     variance = params["variance"] / scale**2
     precision = 1 / variance
@@ -86,9 +88,9 @@ def moments(expected: Float[Array, "K S"], dim: int, spherical: bool, missing: b
     return Moments(count, seen, rest[:, :dim], rest[:, dim] if spherical else rest[:, dim:])
 
 
-def maximize(moments: Moments, params: Params, context: tuple[Array, Array], given: Restrictions) -> Params:
+def maximize(moments: Moments, params: Params, context: tuple[Array, Array, Array], given: Restrictions) -> Params:
     """Means and variances of K components, the mode under an inverse gamma prior of the variances."""
-    centre, scale = context
+    centre, scale, grain = context
     count, seen, first, second = moments
     spherical = second.ndim == 1
     average = ratio(first, seen)
@@ -124,6 +126,11 @@ def maximize(moments: Moments, params: Params, context: tuple[Array, Array], giv
     if prior is not None:
         scatter = scatter + 2 * like(prior.scale, scatter) / unit
         divisor = size + 2 * (like(prior.shape, scatter) + 1)
-    variance = jnp.maximum(ratio(scatter, divisor), smallest(scatter.dtype)) * unit
+    least = smallest(scatter.dtype) * floor_of(average, grain) ** 2
+    if spherical:
+        least = jnp.max(least, axis=-1)
+    if given.common("variance"):
+        least = jnp.max(least, axis=0)
+    variance = jnp.maximum(ratio(scatter, divisor), least) * unit
     variance = jnp.where(used & (size > 0), inside_positive(variance), params["variance"])
     return {"mean": mean, "variance": variance}

@@ -22,16 +22,16 @@ def log_prob(params: Params, x: Float[Array, " D"]) -> Float[Array, ""]:
     return -0.5 * (x.shape[0] * LOG_TWO_PI + error @ error) - log_det
 
 
-def features(x: Float[Array, " D"], context: tuple[Array, Array]) -> Float[Array, " S"]:
+def features(x: Float[Array, " D"], context: tuple[Array, Array, Array]) -> Float[Array, " S"]:
     """The statistics of one observation without missing entries."""
-    centre, scale = context
+    centre, scale, _ = context
     y = (x - centre) / scale
     return jnp.concatenate([jnp.ones(1, x.dtype), y, *symmetric.products(y)])
 
 
-def natural(params: Params, context: tuple[Array, Array]) -> Float[Array, " S"]:
+def natural(params: Params, context: tuple[Array, Array, Array]) -> Float[Array, " S"]:
     """The coordinates dual to `features`."""
-    centre, scale = context
+    centre, scale, _ = context
     dim = scale.shape[0]
     mean = (params["mean"] - centre) / scale
     factor = jnp.linalg.cholesky(params["covariance"] / (scale[:, None] * scale[None, :]))

@@ -16,8 +16,9 @@ from latentem.constraints import covariance, positive, real
 from latentem.data import door
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating, ratio
+from latentem.families.degenerate import constant_column, dependent_column
 from latentem.families.gaussian import diagonal, full, location_scatter, missing, symmetric
-from latentem.families.gaussian.context import mean_and_deviation
+from latentem.families.gaussian.context import grain, mean_and_deviation
 from latentem.families.gaussian.patterns import by_patterns
 from latentem.families.restrictions import Restrictions
 
@@ -33,12 +34,14 @@ class Gaussian(Family):
         dim: D; None until the family has seen data.
         missing: whether rows may have NaN entries; set by `declare` when the data have some. Such rows are
             scored by their observed entries, and used by them: exactly, not by imputation.
+        about_means: whether statistics are taken about the current mean of each component, so that nothing cancels,
+            however far apart they lie; no E-step of matrix products then.
 
     Raises:
         ValueError: for another structure.
 
     Closed forms under an inverse Wishart prior of the covariance or an inverse gamma prior of the variance.
-    The variance of a component never falls below 1e-9 of the variance of the data.
+    The variance of a component never falls below 1e-9 of the variance of the data, or of clusters within them.
 
     >>> Gaussian("diagonal", dim=2).constraints()["variance"].describe()
     'positive numbers of shape (2,)'
@@ -51,6 +54,7 @@ class Gaussian(Family):
     covariance: str = "full"
     dim: int | None = None
     missing: bool = False
+    about_means: bool = False
 
     def __post_init__(self) -> None:
         if self.covariance not in STRUCTURES:
@@ -95,7 +99,7 @@ class Gaussian(Family):
 
     @property
     def separable(self) -> bool:
-        return not (self.full and self.missing)
+        return not (self.full and self.missing) and not self.about_means
 
     @property
     def width(self) -> int:
@@ -168,13 +172,35 @@ class Gaussian(Family):
             return mean + jnp.linalg.cholesky(params["covariance"]) @ noise
         return mean + jnp.sqrt(params["variance"]) * noise
 
-    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array]:
-        """The mean and the standard deviation of each column, (D,) and (D,)."""
+    def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Array, Array, Array]:
+        """The mean and the standard deviation of each column, and how fine it is, (D,) each."""
         centre, scale = mean_and_deviation(floating(x), weights)
+        fine = grain(floating(x), weights, centre, scale)
         if self._spherical:
             # squares of all dimensions are added up: they need one unit
-            scale = jnp.broadcast_to(jnp.sqrt(jnp.mean(scale**2)), scale.shape)
-        return centre, scale
+            one = jnp.broadcast_to(jnp.sqrt(jnp.mean(scale**2)), scale.shape)
+            scale, fine = one, jnp.broadcast_to(jnp.sqrt(jnp.mean((fine * scale) ** 2)), scale.shape) / one
+        return centre, scale, fine
+
+    def careful(self) -> Gaussian | None:
+        return replace(self, about_means=True) if self.separable else None
+
+    def degenerate(self, x: Any) -> str:
+        rows = np.asarray(x, np.float64)
+        return constant_column(rows) or (dependent_column(rows) if self.full else "")
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return ("covariance" if self.full else "variance",)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        name = "covariance" if self.full else "variance"
+        value = np.asarray(params[name])
+        if self.full:
+            return (name,) if location_scatter.at_floor(value, context) else ()
+        least = 2 * location_scatter.smallest(value.dtype) * (np.asarray(context[1]) * np.asarray(context[2])) ** 2
+        return (name,) if np.any(value <= (least[0] if self._spherical else least)) else ()
 
     def features(self, x: Any, context: Any) -> Float[Array, " S"]:
         x = self._vector(x)
@@ -190,10 +216,12 @@ class Gaussian(Family):
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
         if self.separable:
             return self.features(x, context)
-        return missing.statistics(params, self._vector(x), context)
+        if self.full:
+            return missing.statistics(params, self._vector(x), context)
+        return self.features(x, (params["mean"], *context[1:]))
 
     def statistics_context(self, params: Params, context: Any) -> Any:
-        return context if self.separable else (params["mean"], context[1])
+        return context if self.separable else (params["mean"], *context[1:])
 
     def is_closed(self, given: Restrictions) -> bool:
         return self._names.is_closed(given)
@@ -208,16 +236,16 @@ class Gaussian(Family):
         return location_scatter.maximize(moments, params, context, self._names, given)
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
-        centre, scale = context
+        centre, scale, fine = context
         x = floating(x)
         observed = ~jnp.isnan(x) & (weights[:, None] > 0)
         y = jnp.where(observed, (jnp.where(observed, x, centre) - centre) / scale, 0)
         total = jnp.sum(jnp.where(observed, weights[:, None], 0), axis=0)
         variance = ratio(weights @ (y * y), total)
-        least = location_scatter.smallest(y.dtype)
+        least = location_scatter.smallest(y.dtype) * fine**2
         if self._spherical:
             pooled = ratio(jnp.sum(variance * total), jnp.sum(total))
-            return {"mean": centre, "variance": jnp.maximum(pooled, least) * scale[0] ** 2}
+            return {"mean": centre, "variance": jnp.maximum(pooled, least[0]) * scale[0] ** 2}
         if not self.full:
             return {"mean": centre, "variance": jnp.maximum(variance, least) * scale**2}
         matrix = ratio((y * weights[:, None]).T @ y, jnp.sum(weights))
@@ -225,7 +253,7 @@ class Gaussian(Family):
         matrix = jnp.where(jnp.eye(self._size, dtype=bool), variance, matrix)
         return {
             "mean": centre,
-            "covariance": location_scatter.above_floor(matrix) * (scale[:, None] * scale[None, :]),
+            "covariance": location_scatter.above_floor(matrix, fine) * (scale[:, None] * scale[None, :]),
         }
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
@@ -26,36 +27,49 @@ def smallest(dtype: Any) -> float:
     return max(FLOOR, 8 * float(jnp.finfo(dtype).eps))
 
 
-@jax.custom_jvp
-def above_floor(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
-    """scatter with its eigenvalues raised to the floor; untouched when all are above it.
+def floor_of(mean: Float[Array, "*K D"], grain: Float[Array, " D"]) -> Float[Array, "*K D"]:
+    """Spread, in units of the data, of which `smallest` is taken: their grain, or what rounding makes of squares of a
+    mean so far from the centre."""
+    rounding = 4 * jnp.finfo(mean.dtype).eps * mean**2 / smallest(mean.dtype)
+    return jnp.sqrt(jnp.maximum(grain**2, rounding))
+
+
+def above_floor(scatter: Float[Array, "*K D D"], unit: Any = None) -> Float[Array, "*K D D"]:
+    """scatter with its eigenvalues, in these units (*K, D), raised to the floor; untouched when all are above it.
 
     The derivative is that of the identity, and 0 for a matrix that was raised: it is held at the floor.
     """
-    return _raise(scatter)
+    return _above(scatter, jnp.ones(scatter.shape[:-1], scatter.dtype) if unit is None else unit)
 
 
-@above_floor.defjvp
-def _above_floor_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (scatter,), (change,) = primals, tangents
-    raised = above_floor(scatter)
+@jax.custom_jvp
+def _above(scatter: Float[Array, "*K D D"], unit: Float[Array, "*K D"]) -> Float[Array, "*K D D"]:
+    return _raise(scatter, unit)
+
+
+@_above.defjvp
+def _above_floor_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (scatter, unit), (change, _) = primals, tangents
+    raised = _above(scatter, unit)
     moved = jnp.any(raised != scatter, axis=(-1, -2), keepdims=True)
     return raised, jnp.where(moved, 0, change)
 
 
 @custom_vmap
-def _raise(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
+def _raise(scatter: Float[Array, "*K D D"], unit: Float[Array, "*K D"]) -> Float[Array, "*K D D"]:
     floor = smallest(scatter.dtype)
-    least = floor * jnp.eye(scatter.shape[-1], dtype=scatter.dtype)
+    least = floor * unit[..., None] ** 2 * jnp.eye(scatter.shape[-1], dtype=scatter.dtype)
     above = jnp.all(jnp.isfinite(jnp.linalg.cholesky(scatter - least)), axis=(-1, -2))
+    units = unit[..., :, None] * unit[..., None, :]
 
-    def decompose(matrix: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
+    def decompose(whole: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
+        matrix = whole / units
         values, vectors = jnp.linalg.eigh(matrix)
         # an eigenvalue is only known to rounding of the largest one
         lowest = jnp.maximum(floor, 8 * matrix.shape[-1] * jnp.finfo(matrix.dtype).eps * values[..., -1:])
         raised = (vectors * jnp.maximum(values, lowest)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
         raised = (raised + jnp.swapaxes(raised, -1, -2)) / 2
-        return jnp.where(above[..., None, None], matrix, raised)
+        return jnp.where(above[..., None, None], whole, raised * units)
 
     # the decomposition costs many times the Cholesky test and is almost never needed
     return jax.lax.cond(jnp.all(above), lambda matrix: matrix, decompose, scatter)
@@ -63,10 +77,27 @@ def _raise(scatter: Float[Array, "*K D D"]) -> Float[Array, "*K D D"]:
 
 @_raise.def_vmap
 def _raise_mapped(
-    axis_size: int, in_batched: list[bool], scatter: Float[Array, "*K D D"]
+    axis_size: int, in_batched: list[bool], scatter: Float[Array, "*K D D"], unit: Float[Array, "*K D"]
 ) -> tuple[Float[Array, "*K D D"], bool]:
     """One decision for all that is mapped over: vmap alone would decompose every matrix every time."""
-    return _raise(scatter), True
+    scatter, unit = (
+        a if batched else jnp.broadcast_to(a, (axis_size, *a.shape))
+        for a, batched in zip((scatter, unit), in_batched, strict=True)
+    )
+    return _raise(scatter, unit), True
+
+
+def at_floor(matrix: np.ndarray, context: tuple[Any, ...]) -> bool:
+    """Whether a covariance matrix, of any that lie side by side (..., D, D), is at the least that a component may have;
+    on the host."""
+    _, scale, grain = (np.asarray(a, np.float64) for a in context)
+    unit = scale * grain
+    matrices = np.asarray(matrix).reshape(-1, *unit.shape, *unit.shape) / unit[:, None] / unit
+    if not np.all(np.isfinite(matrices)):
+        return True
+    least = 2 * smallest(np.asarray(matrix).dtype)
+    rounding = 16 * len(unit) * np.finfo(np.float64).eps * np.trace(matrices, axis1=1, axis2=2)
+    return bool(np.any(np.linalg.eigvalsh(matrices)[:, 0] <= np.maximum(least, rounding)))
 
 
 class Moments(NamedTuple):
@@ -100,14 +131,14 @@ class Pair(NamedTuple):
 
 
 def maximize(
-    moments: Moments, params: Params, context: tuple[Array, Array], names: Pair, given: Restrictions
+    moments: Moments, params: Params, context: tuple[Array, Array, Array], names: Pair, given: Restrictions
 ) -> Params:
     """Location and matrix of K components from weighted moments, the mode under an inverse Wishart prior of the matrix.
 
     Args:
         moments: about the centre, in units of the scale.
         params: current values, without axis K when shared.
-        context: centre (D,) or (K, D), and scale (D,).
+        context: centre (D,) or (K, D), scale and grain (D,).
         names: what location and matrix are called.
         given: what is shared, fixed and believed.
 
@@ -153,7 +184,8 @@ def maximize(
     empty = divisor <= 0 if common else ~occupied(count)
     # an empty component must not call for the eigen-decomposition
     new = jnp.where(empty[..., None, None], jnp.eye(dim, dtype=new.dtype), new)
-    new = above_floor(new) * units
+    unit = floor_of(mean, context[2])
+    new = above_floor(new, jnp.max(unit, axis=0) if common else unit) * units
     return {names.location: new_location, names.matrix: jnp.where(empty[..., None, None], matrix, new)}
 
 

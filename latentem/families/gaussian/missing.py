@@ -69,7 +69,7 @@ def log_prob(params: Params, x: Float[Array, " D"]) -> Float[Array, ""]:
     return -0.5 * (jnp.sum(seen) * LOG_TWO_PI + white @ white) - log_det
 
 
-def statistics(params: Params, x: Float[Array, " D"], context: tuple[Array, Array]) -> Float[Array, " S"]:
+def statistics(params: Params, x: Float[Array, " D"], context: tuple[Array, Array, Array]) -> Float[Array, " S"]:
     """Expected [1, y, upper triangle of y y^T] given the observed entries; y = (x - current mean) / scale."""
     scale = context[1]
     covariance = params["covariance"] / (scale[:, None] * scale[None, :])

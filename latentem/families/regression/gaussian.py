@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from latentem.constraints import positive, real
 from latentem.families.base import Params, inside_positive, occupied, ratio
+from latentem.families.gaussian.context import grain
 from latentem.families.gaussian.diagonal import LOG_TWO_PI
 from latentem.families.gaussian.location_scatter import smallest
 from latentem.families.regression.base import Regression, least_squares
@@ -55,7 +56,17 @@ class GaussianRegression(Regression):
         y, total = x[self.response], jnp.sum(weights)
         mean = jnp.sum(jnp.where(weights > 0, weights * y, 0)) / total
         variance = jnp.sum(jnp.where(weights > 0, weights * (y - mean) ** 2, 0)) / total
-        return jnp.where(variance > 0, variance, 1.0)
+        fine = grain(y[:, None], weights, mean[None], jnp.sqrt(variance)[None])[0]
+        return jnp.where(variance > 0, variance * fine**2, 1.0)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return ("variance",)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        least = 2 * smallest(np.asarray(params["variance"]).dtype) * np.asarray(context)
+        return ("variance",) if np.any(np.asarray(params["variance"]) <= least) else ()
 
     def statistics(self, params: Params, x: Any, context: Any) -> Float[Array, " S"]:
         # About the current line: the errors, so that nothing cancels.

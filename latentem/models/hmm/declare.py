@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.models.hmm.verbs import simulate, simulate_like
+from latentem.models.mixture.held import maximized
 
 Params = dict[str, Any]
 
@@ -76,4 +77,4 @@ def maximized_emission(hmm: Any, expected: Float[Array, "K S"], params: Params, 
     """Closed-form M-step of what the states emit."""
     states, family = hmm.of_states, hmm.emission
     reference = context if family.separable else family.statistics_context(params["emission"], context)
-    return family.maximize(expected, params["emission"], reference, **states.restrictions.keywords)
+    return maximized(states, expected, params["emission"], reference)

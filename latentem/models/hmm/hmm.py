@@ -19,9 +19,10 @@ from latentem.models.hmm import covariates as columns
 from latentem.models.hmm import overview
 from latentem.models.hmm.declare import maximized_emission
 from latentem.models.hmm.states import States
-from latentem.models.hmm.transitions import Transition, known_moves, reference, shares, sticky, transition
+from latentem.models.hmm.transitions import Transition, drawn, in_full, known_moves, reference, shares, transition
 from latentem.models.hmm.verbs import matrices
 from latentem.models.mixture import order as reordering
+from latentem.models.mixture.held import given
 
 Params = dict[str, Any]
 
@@ -32,13 +33,13 @@ class Kinds(NamedTuple):
     Args:
         first: the constraint of the first state's distribution, None where the transitions imply it.
         transition: the kind of transition.
-        held: (name, constraint) of the family's parameters that stay put.
+        held: (name, what is given) of the family's parameters that stay put.
         prior: of all params.
     """
 
     first: Constraint | None
     transition: Transition
-    held: tuple[tuple[str, Constraint], ...]
+    held: tuple[tuple[str, Any], ...]
     prior: Any
 
 
@@ -56,8 +57,8 @@ class HMM(States):
         covariate_at: "from", the covariates at the step that a transition leaves (as in depmixS4), or "to", at the one
             it goes into (as in hmmTMB).
         shared: names of the family's parameters that all states have in common.
-        fixed: values that stay put: {"transition": (K, K) ...}, NaN for entries that are free, or {name of the family's
-            parameter: (K, ...)}.
+        fixed: values that stay put: {"transition": (K, K) ...} or {name of the family's parameter: (K, ...)}, NaN for
+            what is free: `fixed={"rate": [0.0, nan]}` holds one state.
         tied: groups of transitions with one probability, lists of (from, to): [[(0, 0), (1, 1)]].
         prior: MAP: {"initial": Dirichlet, "transition": Dirichlet, "emission": {name: prior}}; a `Dirichlet` of
             concentration 1 + kappa on the diagonal and 1 elsewhere makes states sticky.
@@ -107,7 +108,7 @@ class HMM(States):
         unknown = set(self.prior or {}) - {"initial", "transition", "emission"}
         if unknown:
             raise ValueError(f"prior for {sorted(unknown)[0]!r}: expected 'initial', 'transition' or 'emission'")
-        held = {name: lem.fixed(value) for name, value in sorted(self.fixed.items()) if name != "transition"}
+        held = {name: given(value) for name, value in sorted(self.fixed.items()) if name != "transition"}
         kind = transition(self.states, allowed, self.fixed, self.tied, len(self.covariates), first is None)
         kinds = Kinds(first, kind, tuple(held.items()), lem.priors.Joint.of(self.prior))
         object.__setattr__(self, "kinds", kinds)
@@ -117,11 +118,13 @@ class HMM(States):
         initial = self.initial
         if isinstance(initial, str) and initial in ("free", "stationary"):
             return lem.simplex(self.states) if initial == "free" else None
-        if isinstance(initial, str) or not bool(
-            lem.simplex(self.states).contains(_vector("initial", initial, self.states))
-        ):
-            raise ValueError(f"initial={initial!r}: expected 'free', 'stationary' or {self.states} probabilities")
-        return lem.fixed(initial)
+        told = f"initial={initial!r}: expected 'free', 'stationary' or {self.states} probabilities"
+        if isinstance(initial, str):
+            raise ValueError(told)
+        first = in_full(_vector("initial", initial, self.states))
+        if not bool(lem.simplex(self.states).contains(first)):
+            raise ValueError(told)
+        return lem.fixed(first)
 
     # --- declaration
 
@@ -247,8 +250,8 @@ class HMM(States):
     # --- starts
 
     def start(self, key: Array, x: Any, weights: Float[Array, " T"], label: Any = None, begins: Any = None) -> Params:
-        """Params from a mixture's start for the states, and sticky transitions; of states that are known at some steps,
-        from these.
+        """Params from a mixture's start for the states, and transitions that are sticky, or as these seeds follow one
+        another; of states that are known at some steps, from these.
 
         Args:
             key: typed PRNG key.
@@ -259,14 +262,15 @@ class HMM(States):
         seeds, first, moves = jax.random.split(key, 3)
         k = self.states
         begun, moved = known_moves(label, begins, weights, k)
-        matrix = self.kinds.transition.start(sticky(moves, self.possible, moved, weights.dtype))
-        params = {"transition": matrix, "emission": self.emission_start(seeds, x, weights, label)}
+        emission = self.emission_start(seeds, x, weights, label)
+        matrix = drawn(moves, self.possible, moved, self.seeded_moves(emission, x, weights), weights.dtype)
+        params = {"transition": self.kinds.transition.start(matrix), "emission": emission}
         if self.kinds.first is None:
             return params
         if not self.begins_free:
             return {"initial": jnp.asarray(self.initial, weights.dtype), **params}
-        drawn = shares(1.0 + jax.random.exponential(first, (k,), weights.dtype), jnp.ones(k))
-        return {"initial": shares(drawn + begun, drawn), **params}
+        some = shares(1.0 + jax.random.exponential(first, (k,), weights.dtype), jnp.ones(k))
+        return {"initial": shares(some + begun, some), **params}
 
 
 def _vector(name: str, value: Any, size: int) -> np.ndarray:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
@@ -18,6 +20,9 @@ from latentem.models.mixture import Mixture
 from latentem.models.mixture import order as reordering
 
 Params = dict[str, Any]
+
+#: Steps that a start looks at for how states follow one another.
+SEEDING_STEPS = 5000
 
 
 class States(Verbs):
@@ -34,6 +39,9 @@ class States(Verbs):
     labels: tuple[int, ...] | None = None
     #: Whether a step is the same thing to all stages of a state.
     alike: bool = True
+
+    #: Params at an edge where one sequence, or a few, say so: its first state is certain.
+    certain: tuple[str, ...] = ("initial",)
 
     #: Observations are sequences.
     sequential: bool = True
@@ -73,7 +81,8 @@ class States(Verbs):
     @property
     def of_states(self) -> Mixture:
         """The states as components of a mixture: what all that concerns emissions is left to."""
-        fixed = {name: value for name, value in getattr(self, "fixed", {}).items() if name != "transition"}
+        own = getattr(self, "fixed", {})
+        fixed = {name: own[name] for name in own if name != "transition" and not name.startswith("duration.")}
         prior = dict(self.prior or {}).get("emission")
         return Mixture(
             self.emission, self.states, self.shared, fixed=fixed, prior={"components": prior} if prior else None
@@ -110,6 +119,26 @@ class States(Verbs):
         """Log density of one observation in each state."""
         return self.of_states.over_components(self.emission.log_prob, {"components": params["emission"]}, x)
 
+    def degenerate(self, series: lem.Sequences) -> str:
+        """Why these steps leave what the states emit without a bound; empty where they do not."""
+        rows = self.of_emission(series.steps)
+        seen = series.observed
+        return self.of_states.degenerate(rows if seen is None else jax.tree.map(lambda a: a[np.asarray(seen)], rows))
+
+    def never_seen(self, series: lem.Sequences) -> dict[str, np.ndarray]:
+        """Entries of the params of what states emit that stand for what the steps never show."""
+        rows = self.of_emission(series.steps)
+        return {f"emission.{name}": mask for name, mask in self.emission.never_seen(rows).items()}
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return tuple(f"emission.{name}" for name in self.emission.measured)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        """Names of the params of a state whose density has no bound there."""
+        return tuple(f"emission.{name}" for name in self.emission.collapsed(params["emission"], context))
+
     def step_emission(self, params: Params, x: Any) -> Float[Array, " M"]:
         """Log density of one step in each stage."""
         return jnp.repeat(self.emission_log_prob(params, self.of_emission(x)), self.stages)
@@ -126,3 +155,12 @@ class States(Verbs):
         """A mixture's start for what the states emit: from the steps whose state is known, where it is."""
         mixture = replace(self.of_states, prior=None)
         return mixture.initial(key, self.of_emission(x), weights, label)["components"]
+
+    def seeded_moves(self, emission: Params, x: Any, weights: Float[Array, " T"]) -> Float[Array, "K K"]:
+        """How often each state follows each where steps, one after the other, belong to states by their density alone.
+        The few moves from one sequence to the next do not matter to a start."""
+        few = slice(0, SEEDING_STEPS)
+        x, w = jax.tree.map(lambda a: a[few], x), weights[few]
+        density = jax.vmap(lambda row: self.emission_log_prob({"emission": emission}, row))(self.of_emission(x))
+        each = jax.nn.softmax(jnp.where(jnp.isfinite(density), density, -1e6), axis=1)
+        return each[:-1].T @ (each[1:] * jnp.minimum(w[:-1], w[1:])[:, None])

@@ -14,7 +14,7 @@ import latentem as lem
 from latentem.models.irt.abilities.ability import Ability, Grid
 from latentem.models.irt.abilities.seen import Seen
 from latentem.models.irt.asked import simulate as simulation
-from latentem.models.irt.declare import layout, options
+from latentem.models.irt.declare import layout, never_given, options
 from latentem.models.irt.declare import remarks as remarking
 from latentem.models.irt.declare import responses as door
 from latentem.models.irt.declare.groups import Groups
@@ -40,16 +40,18 @@ class IRT(Statistics, Verbs):
     """Item response model: abilities of persons, parameters of items.
 
     Args:
-        model: "rasch", "1pl", "2pl", "3pl", "3plu", "4pl", "graded", "gpcm", "pcm", "rsm", "nominal", "sequential", an
-            `ItemModel`, or {item: one of these} for models that differ by item.
+        model: "rasch", "1pl", "2pl", "3pl", "3plu", "4pl", "graded", "grsm", "gpcm", "pcm", "rsm", "nominal",
+            "sequential", an `ItemModel`, or {item: one of these} for models that differ by item.
         items: columns of the data that are items; all that are not named otherwise by default.
         loadings: (J, D) booleans: which abilities each item loads on; one ability for all by default.
         dimensions: D abilities that every item loads on, uncorrelated (exploratory): the first item loads on the first
             ability only, the second on two, and so on, until `fit.rotate()` turns them.
         correlated: whether abilities of `loadings` correlate.
         specific: label of the specific ability of every item, None for none, beside a general ability that all items
-            load on (bifactor): sums over any number of specific abilities take nodes for two.
-        group: column that says which group a person belongs to; the first group (in sorted order) is the reference.
+            load on (bifactor): sums over any number of specific abilities take nodes for two. Variances that are free
+            make the testlet model of "rasch"; groups differ in the mean of the general ability and in all variances.
+        group: column that says which group a person belongs to.
+        reference: label of the group whose ability has mean 0 and variance 1; the first in sorted order by default.
         invariance: of groups: "configural" (all item params by group), "metric" (slopes in common, variances free),
             "scalar" (all item params in common, means and variances free).
         free_items: names of items whose params differ between groups all the same.
@@ -93,6 +95,7 @@ class IRT(Statistics, Verbs):
     correlated: bool = True
     specific: tuple[Any, ...] | None = None
     group: str | None = None
+    reference: Any = None
     invariance: str = "scalar"
     free_items: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
@@ -149,7 +152,7 @@ class IRT(Statistics, Verbs):
             table = door.read(data, seen.names, beside, lambda names: seen.known(), nominal)
         else:
             table = door.read(data, self.items, beside, partial(levels_of_items, self.categories), nominal)
-            groups = () if self.group is None else door.labels(self.group, table.others[self.group])
+            groups = () if self.group is None else door.labels(self.group, table.others[self.group], self.reference)
             known = {**levels_of_items(self.categories, table.names), **table.levels}
             labels = tuple(table.levels.get(name, ()) for name in table.names) if table.levels else ()
             seen = Seen(table.names, door.categories(table, known), groups, levels=labels)
@@ -211,6 +214,7 @@ class IRT(Statistics, Verbs):
             means=self.groups.free_means(count),
             variances=self.groups.free_variances(count, unit),
             correlated=d > 1 and self.correlated and self.dimensions is None and self.specific is None,
+            general=self.specific is not None,
             covariates=len(self.covariates),
             histogram=self.histogram,
             nodes=tuple(self.grid.values[:, 0].tolist()) if self.histogram and not self.fixed else (),
@@ -247,7 +251,7 @@ class IRT(Statistics, Verbs):
     def constraints(self) -> Params:
         """Constraints of the params."""
         tree = {block.name: block.constraints() for block in self.blocks}
-        ability = {} if self.specific is not None else self.ability.constraints(len(self.grid.values))
+        ability = self.ability.constraints(0 if self.specific is not None else len(self.grid.values))
         return {**tree, **({"ability": ability} if ability else {})}
 
     @property
@@ -258,6 +262,10 @@ class IRT(Statistics, Verbs):
     def sample_one(self, params: Params, key: Array) -> Any:
         """Answers of one person."""
         return simulation.one_person(self, params, key)
+
+    def uncounted(self, rows: Any) -> int:
+        """Free params of items that a group was never given, which are no estimates."""
+        return never_given.uncounted(self, rows)
 
     def sample_like(self, params: Params, key: Array, x: Any) -> Any:
         """Answers of one person of the group and with the covariates of x."""

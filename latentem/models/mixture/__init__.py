@@ -5,7 +5,7 @@ What flows out: `Mixture`, a value that declares itself as a `lem.Model`; compon
 
 `mixture`: the declaration and its M-step; `several`: components of different families; `gate`: weights by covariates;
 `structures`: M-steps of covariances that share volume, shape or orientation; `gaussian`, `factors`: mixtures by their
-plain names; `initial`, `seeding`: where a fit begins; `verbs`, `conditional`, `three_step`: what a fit is asked;
+plain names; `initial`: where a fit begins; `verbs`, `conditional`, `three_step`: what a fit is asked;
 `names`: dotted names of params.
 
 To add a way to begin: a word of `Mixture.start` and its branch in `initial.initial`, which returns responsibilities.

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentem.building import assigned, beside_known, coordinates, near, plus_plus, standardised, thin, thin_known
 from latentem.constraints import ParameterSpace
 from latentem.models.mixture.names import map_named, map_two
-from latentem.models.mixture.seeding import assigned, beside_known, plus_plus, standardised, thin, thin_known
 
 Params = dict[str, Any]
 
@@ -37,10 +37,12 @@ def responsibilities(start: str, components: int, key: Array, x: Any, weights: F
     if start == "random":
         draws = jax.random.exponential(key, (weights.shape[0], components), weights.dtype)
         found = draws / jnp.sum(draws, axis=1, keepdims=True)
+        spread = jnp.ones_like(found)
     else:
         rows = standardised(coordinates(x), weights)
-        found = assigned(rows, plus_plus(key, rows, weights, components))
-    soft = found + SOFTNESS / components
+        seeds = plus_plus(key, rows, weights, components)
+        found, spread = assigned(rows, seeds), near(rows, weights, seeds)
+    soft = found + SOFTNESS / components * spread
     return soft / jnp.sum(soft, axis=1, keepdims=True)
 
 
@@ -78,9 +80,3 @@ def from_responsibilities(mixture: Any, key: Array, x: Any, r: Float[Array, "n K
     own = jax.vmap(moved)(r.T, jax.random.split(key, mixture.components))
     shared = map_two(lambda name, a, b: b if mixture.is_shared(name) else a, own, whole)
     return {**params, "components": shared}
-
-
-def coordinates(x: Any) -> Float[Array, "N d"]:
-    """Observations as columns of numbers, for seeding only."""
-    columns = [jnp.reshape(a, (a.shape[0], -1)).astype(jnp.result_type(float)) for a in jax.tree.leaves(x)]
-    return jnp.concatenate(columns, axis=1)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.building import Axis, Layout, as_family
+from latentem.building import Axis, Layout, as_family, fewer_than
 from latentem.constraints import structured
 from latentem.families import Family, Gaussian, Restrictions
 from latentem.models.mixture import gate as gates
@@ -21,6 +21,7 @@ from latentem.models.mixture import initial as starts
 from latentem.models.mixture import order as reordering
 from latentem.models.mixture import structures
 from latentem.models.mixture.gate import Gated
+from latentem.models.mixture.held import Partly, by_component, can_be_closed, given, maximized, of_held
 from latentem.models.mixture.names import covers, map_named, names
 from latentem.models.mixture.verbs import Verbs
 
@@ -37,7 +38,7 @@ class Mixture(Verbs, Family):
         shared: names of the family's parameters that all components have in common (a tied covariance); "column.name",
             or "column" for all of its parameters, where the family is `Independent`.
         fixed: values that stay put: {"weights": (K,) ...} or {name of the family's parameter: array with leading axis
-            K}.
+            K}, NaN for what is free.
         prior: MAP: {"weights": Dirichlet, "components": {name: prior}}.
         start: how starts are drawn: "k-means++" seeds, or "random" responsibilities.
         gate: names of columns that the weights depend on, by a multinomial logit; observations are then tables, and the
@@ -85,7 +86,9 @@ class Mixture(Verbs, Family):
         self._check_structure()
         if self.start not in ("k-means++", "random"):
             raise ValueError(f"start={self.start!r}: expected 'k-means++' or 'random'")
-        fixed = tuple((name, lem.fixed(value)) for name, value in sorted(self.fixed.items()))
+        fixed = tuple((name, given(value)) for name, value in sorted(self.fixed.items()))
+        if isinstance(dict(fixed).get("weights"), Partly):
+            raise ValueError("fixed={'weights': ...} holds NaN: expected all weights, or none")
         object.__setattr__(self, "_key", (fixed, lem.priors.Joint.of(self.prior)))
 
     def _check_families(self) -> None:
@@ -176,10 +179,19 @@ class Mixture(Verbs, Family):
             lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),
             self.family.constraints(),
         )
-        held = {name: lem.fixed(value) for name, value in self.fixed.items()}
+        held = dict(self._key[0])
         name, free = self._weighing
-        weights = held.pop(name, free)
-        components = map_named(lambda name, constraint: held.get(name, constraint), components)
+        weights = held.get(name, free)
+        one: dict[str, Any] = {}
+        map_named(one.setdefault, self.family.constraints())
+
+        def of_name(name: str, constraint: Any) -> Any:
+            value = held.get(name)
+            if value is None or isinstance(value, lem.constraints.Constraint):
+                return constraint if value is None else value
+            return of_held(one[name], value, name, self.is_shared(name))
+
+        components = map_named(of_name, components)
         if self.structure is not None:
             components[self._matrix] = structured(self.structure, self.components, self.family.dim or 0)
         return {name: weights, "components": components}
@@ -231,10 +243,14 @@ class Mixture(Verbs, Family):
 
     @property
     def restrictions(self) -> Restrictions:
-        """What the M-step of the components may not do as it likes."""
-        return Restrictions.of(
-            self.shared, set(self.fixed) - {"weights", "gate"}, dict(self.prior or {}).get("components")
-        )
+        """What the M-step of the components may not do as it likes; what is held of single components apart."""
+        whole = {name for name, value in self._key[0] if not isinstance(value, Partly)}
+        return Restrictions.of(self.shared, whole - {"weights", "gate"}, dict(self.prior or {}).get("components"))
+
+    @property
+    def partly(self) -> tuple[tuple[str, Partly], ...]:
+        """The family's parameters that are held in some components only."""
+        return tuple((name, value) for name, value in self._key[0] if isinstance(value, Partly))
 
     @property
     def closed(self) -> bool:
@@ -243,10 +259,11 @@ class Mixture(Verbs, Family):
             return False
         belief = dict(self.prior or {}).get("weights")
         conjugate = belief is None or isinstance(belief, lem.priors.Dirichlet)
+        closed = [self.family.has_closed_form(**own.keywords) for own, _ in by_component(self)]
         conjugate = conjugate and "gate" not in (self.prior or {})
-        if self.structure is not None and dict(self.prior or {}).get("components"):
+        if self.structure is not None and (dict(self.prior or {}).get("components") or self.partly):
             return False
-        return conjugate and self.family.has_closed_form(**self.restrictions.keywords)
+        return conjugate and can_be_closed(self) and all(closed)
 
     @property
     def one(self) -> bool:
@@ -372,6 +389,28 @@ class Mixture(Verbs, Family):
         each = r[:, None] * self.each("statistics", params, x, context)
         return jnp.concatenate([jnp.ones(1, each.dtype), jnp.ravel(each)])
 
+    def careful(self) -> Mixture | None:
+        family = self.family.careful()
+        # One mean of all components is pooled over statistics about one centre.
+        return (
+            None if family is None or self.shared or self.structure or not self.closed else replace(self, family=family)
+        )
+
+    def degenerate(self, x: Any) -> str:
+        x = self.of_family(x)
+        return fewer_than(self.components, jax.tree.leaves(x)) or self.family.degenerate(x)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the parameters that `collapsed` looks at."""
+        return tuple(f"components.{name}" for name in self.family.measured)
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        return tuple(f"components.{name}" for name in self.family.collapsed(params["components"], context))
+
+    def never_seen(self, x: Any) -> dict[str, np.ndarray]:
+        return {f"components.{name}": mask for name, mask in self.family.never_seen(self.of_family(x)).items()}
+
     def statistics_of(self, params: Params, x: Any, z: Any, context: Any) -> Float[Array, " S"]:
         """Statistics of one observation that belongs to component z, with those of the gate behind them."""
         found = self._statistics_of(params, self.of_family(x), z, context)
@@ -416,7 +455,7 @@ class Mixture(Verbs, Family):
 
     def _maximized(self, expected: Float[Array, "K S"], params: Params, context: Any) -> Params:
         """M-step of the components alone."""
-        new = self.family.maximize(expected, params["components"], context, **self.restrictions.keywords)
+        new = maximized(self, expected, params["components"], context)
         if self.structure is None:
             return new
         now = params["components"][self._matrix]

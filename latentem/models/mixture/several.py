@@ -31,6 +31,29 @@ class Several(Mixture):
     `family` is a tuple of mixtures, whose components are those of the whole; their own weights are not used.
     """
 
+    # --- what a fit asks of its components: nothing is known of different families together
+
+    def careful(self) -> None:
+        """No form of its own keeps more digits."""
+        return None
+
+    def degenerate(self, x: Any) -> str:
+        """Nothing is found."""
+        return ""
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """No names."""
+        return ()
+
+    def collapsed(self, params: Params, context: Any) -> tuple[str, ...]:
+        """No names."""
+        return ()
+
+    def never_seen(self, x: Any) -> dict[str, Any]:
+        """No entries."""
+        return {}
+
     def __post_init__(self) -> None:
         if not len(self.family):
             raise ValueError("Mixture([]): expected families, such as [Gaussian(), StudentT()]")

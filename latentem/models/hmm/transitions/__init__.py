@@ -12,7 +12,7 @@ To add a kind: a file with a frozen `Transition`, its line here, and its branch 
 """
 
 from latentem.models.hmm.transitions.base import Transition
-from latentem.models.hmm.transitions.counts import known_moves, log, shares, sticky, with_prior
+from latentem.models.hmm.transitions.counts import drawn, in_full, known_moves, log, shares, with_prior
 from latentem.models.hmm.transitions.free import Free
 from latentem.models.hmm.transitions.kinds import transition
 from latentem.models.hmm.transitions.logit import Logit, reference
@@ -25,11 +25,12 @@ __all__ = [
     "Restricted",
     "Stationary",
     "Transition",
+    "drawn",
+    "in_full",
     "known_moves",
     "log",
     "reference",
     "shares",
-    "sticky",
     "transition",
     "with_prior",
 ]

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-#: What starts give to staying in a state.
-STICKINESS = 0.8
+#: What probabilities of float32 may miss of 1.
+FEW_DIGITS = 2e-6
+#: What starts give to staying in a state; part of the starts that take their moves from the seeds of the states.
+STICKINESS, SEEDED = 0.8, 0.5
 
 
 def log(p: Any) -> Any:
@@ -25,6 +27,12 @@ def shares(counts: Float[Array, "*K n"], old: Float[Array, "*K n"], prior: Any =
     return jnp.where(total > 0, counts / jnp.where(total > 0, total, 1.0), old)
 
 
+def in_full(rows: np.ndarray) -> np.ndarray:
+    """Probabilities that add up to 1 up to the rounding of float32, as those that do in float64; others as they are."""
+    total = np.sum(rows, axis=-1, keepdims=True)
+    return np.where(np.abs(total - 1) < FEW_DIGITS, rows / np.where(total > 0, total, 1), rows)
+
+
 def with_prior(counts: Float[Array, "*K n"], old: Float[Array, "*K n"], prior: Any) -> Float[Array, "*K n"]:
     """Counts and those that a Dirichlet prior stands for."""
     if prior is None:
@@ -33,18 +41,22 @@ def with_prior(counts: Float[Array, "*K n"], old: Float[Array, "*K n"], prior: A
     return jnp.maximum(counts + jnp.where(old > 0, concentration - 1.0, 0.0), 0.0)
 
 
-def sticky(key: Array, possible: np.ndarray, counts: Any, dtype: Any) -> Float[Array, "K K"]:
-    """A start of a transition matrix: one move from each state, drawn, and those that are known.
+def drawn(key: Array, possible: np.ndarray, counts: Any, seeded: Any, dtype: Any) -> Float[Array, "K K"]:
+    """A start of a transition matrix: one move from each state, drawn, and those that are known. Half of the starts
+    are sticky; the others, where states may as well alternate, move as their seeds do.
 
     Args:
         key: typed PRNG key.
         possible: (K, K) booleans.
         counts: (K, K) moves between known states, or 0.
+        seeded: (K, K) moves between the states that steps have at the start.
         dtype: of the answer.
     """
     k = len(possible)
     draws = shares(jax.random.exponential(key, (k, k), dtype), jnp.ones((k, k)))
-    matrix = STICKINESS * jnp.eye(k, dtype=dtype) + (1 - STICKINESS) * draws + counts
+    eye = jnp.eye(k, dtype=dtype)
+    by_seeds = jax.random.bernoulli(jax.random.fold_in(key, 1), SEEDED)
+    matrix = STICKINESS * jnp.where(by_seeds, shares(seeded, eye), eye) + (1 - STICKINESS) * draws + counts
     matrix = jnp.where(possible, matrix, 0)
     return matrix / jnp.sum(matrix, axis=1, keepdims=True)
 

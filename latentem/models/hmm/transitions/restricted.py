@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.constraints import Constraint, Tied, tied
-from latentem.models.hmm.transitions.counts import with_prior
+from latentem.models.hmm.transitions.counts import in_full, with_prior
 from latentem.models.hmm.transitions.free import Free
 
 
@@ -44,6 +44,7 @@ class Restricted(Free):
         if not np.isnan(matrix).any():
             if len(groups):
                 raise ValueError("tied=... with a transition matrix that is fixed: expected NaN for free entries")
+            matrix = in_full(matrix)
             if not bool(lem.stochastic(states).contains(matrix)):
                 raise ValueError(f"fixed transition: expected {states} rows of {states} that add up to 1")
             return cls(states, zeros, lem.fixed(matrix))

@@ -43,6 +43,7 @@ class Ability:
         histogram: the weights of the nodes themselves are free (Bock and Aitkin 1981).
         nodes: of a histogram whose mean is 0 and variance 1; empty where known items fix its scale.
         exact: densities are normal over all abilities, not only over the nodes.
+        general: the first ability is a general one, beside which the others have mean 0 in all groups.
     """
 
     dimensions: int = 1
@@ -54,6 +55,7 @@ class Ability:
     histogram: bool = False
     nodes: tuple[float, ...] = ()
     exact: bool = False
+    general: bool = False
 
     def constraints(self, nodes: int) -> Params:
         """Constraints of the free params; empty for a standard normal ability."""
@@ -65,7 +67,7 @@ class Ability:
             weights = Standardised(self.nodes) if self.nodes else lem.simplex(nodes)
             return {"weights": weights.batched(self.groups)}
         if self.means:
-            tree["mean"] = lem.real((*lead(self.means), *tail))
+            tree["mean"] = lem.real((*lead(self.means), *(() if self.general else tail)))
         if self.variances:
             tree["variance"] = lem.positive((*lead(self.variances), *tail))
         if self.correlated:
@@ -74,11 +76,11 @@ class Ability:
             tree["coefficients"] = lem.real((self.covariates, *tail))
         return tree
 
-    def start(self, nodes: Grid, dtype: Any) -> Params:
+    def start(self, nodes: Grid | None, dtype: Any) -> Params:
         """Standard normal abilities."""
         made: Params = {}
-        for name, constraint in self.constraints(len(nodes.values)).items():
-            if name == "weights":
+        for name, constraint in self.constraints(0 if nodes is None else len(nodes.values)).items():
+            if name == "weights" and nodes is not None:
                 normal = np.exp(nodes.log_weights + _standard(nodes.values))
                 made[name] = jnp.broadcast_to(jnp.asarray(normal / normal.sum(), dtype), constraint.shape)
             elif name == "correlation":
@@ -94,7 +96,8 @@ class Ability:
         mean = jnp.zeros((self.groups, d), dtype)
         variance = jnp.ones((self.groups, d), dtype)
         if "mean" in params:
-            mean = mean.at[self.groups - self.means :].set(params["mean"].reshape(self.means, d))
+            own = 1 if self.general else d
+            mean = mean.at[self.groups - self.means :, :own].set(params["mean"].reshape(self.means, own))
         if "variance" in params:
             variance = variance.at[self.groups - self.variances :].set(params["variance"].reshape(self.variances, d))
         scale = jnp.sqrt(variance)
@@ -139,6 +142,26 @@ class Ability:
         of_means = -0.5 * jnp.where(i == j, 1.0, 2.0) * (beta @ precision @ beta.T)[i, j]
         parts = [constant[:, None], theta @ precision @ beta.T, jnp.broadcast_to(of_means, (len(theta), len(i)))]
         return jnp.concatenate(parts, axis=1)
+
+    def each(self, params: Params, nodes: Grid) -> Float[Array, "D G K"]:
+        """Log weights of the nodes (K, 1) of every ability by itself in every group, where abilities do not correlate;
+        the weights add up to one exactly."""
+        mean, covariance = self.moments(params)
+        variance = jnp.diagonal(covariance, axis1=1, axis2=2)
+        away = jnp.asarray(nodes.values[:, 0], mean.dtype) - mean.T[:, :, None]
+        log_weights = -0.5 * away**2 / variance.T[:, :, None] + jnp.asarray(nodes.log_weights, mean.dtype)
+        return jax.nn.log_softmax(log_weights, axis=2)
+
+    def maximize_each(self, expected: Float[Array, "D G K"], params: Params, nodes: Grid, newton: Any) -> Params:
+        """The params that maximise `expected . each`: expected persons at the nodes of every ability."""
+        if not params:
+            return params
+        space = lem.ParameterSpace.of(self.constraints(len(nodes.values)))
+
+        def q(u: Float[Array, " P"]) -> Float[Array, ""]:
+            return jnp.sum(expected * self.each(space.constrain(u), nodes))
+
+        return space.constrain(newton(q, space.unconstrain(params)))
 
     def log_prob(self, params: Params, nodes: Grid, row: Any, z: Any) -> Float[Array, ""]:
         """log p(ability z) of ONE person."""

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.building import jit
+from latentem.models.irt.declare import never_given as given
 from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.blocks import Block
 
@@ -27,7 +28,8 @@ def item_parameters(fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
 
     Returns:
         {"item": names, "model": item models, name: (J,), name + "_se": (J,) ...}; NaN where an item has no such
-        param, or it is fixed. Where groups have item params of their own, a row for each group and item.
+        param, or it is fixed, or its group was never given it. Where groups have item params of their own, a row for
+        each group and item.
 
     >>> from latentem import datasets
     >>> data = datasets.lsat7()
@@ -65,10 +67,23 @@ def item_parameters(fit: Any, errors: bool = True) -> dict[str, np.ndarray]:
                 for column, part in zip((label, f"{label}_se"), both, strict=True):
                     full = table.setdefault(column, np.full(rows, np.nan)).reshape(groups, len(names))
                     full[:, list(block.items)] = part[(slice(None), slice(None), *index)]
+    gone = given.never(irt, fit.data.observations) if groups > 1 and fit.data is not None else None
+    if gone is not None and gone.any():
+        for name in set(table) - {"item", "model", "group"}:
+            own = [block for block in irt.blocks if _is_own(block, name)]
+            items = [j for block in own for j in block.items]
+            mine = table[name].reshape(groups, len(names))
+            mine[:, items] = np.where(gone[:, items], np.nan, mine[:, items])
     if not errors:
         table = {name: column for name, column in table.items() if not name.endswith("_se")}
     order = sorted(table, key=lambda name: _place(name))
     return {name: table[name] for name in order}
+
+
+def _is_own(block: Block, column: str) -> bool:
+    """Whether a column of the table hangs on params that each group has of its own."""
+    stem = column.removesuffix("_se").split("_")[0]
+    return bool(block.own) and (stem in block.own or stem not in dict(block.model.params))
 
 
 def _place(name: str) -> tuple[int, str]:

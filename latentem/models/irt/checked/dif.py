@@ -139,7 +139,14 @@ class Study:
         if groups < 2:
             raise ValueError("dif: all persons are in one group: expected at least 2 groups")
         irt = replace(
-            irt, group="group", invariance="scalar", free_items=(), seen=replace(irt.seen, groups=tuple(range(groups)))
+            # Items are tested one by one, so that none is held equal to others.
+            irt,
+            group="group",
+            invariance="scalar",
+            free_items=(),
+            equal={},
+            reference=None,
+            seen=replace(irt.seen, groups=tuple(range(groups))),
         )
         return cls(irt, {"answers": answers, "group": codes}, fit.data.weights)
 

@@ -76,11 +76,14 @@ def s_x2(fit: Any) -> dict[str, np.ndarray]:
 
 
 def _parameters(irt: Declared) -> list[int]:
-    """Free params that bear on each item: its own, those it shares, and those of ability."""
+    """Free params that bear on each item: its own, those it shares, and those of ability. Of exploratory abilities each
+    item has all slopes: which of them are held at zero is a matter of the order of columns."""
     spent = [0] * len(irt.seen.names)
     for block in irt.blocks:
         held = dict(block.fixed)
         each = sum(c.size for name, c in dict(block.model.params).items() if name not in held)
+        if irt.dimensions is not None and "slope" not in held:
+            each += irt.dimensions - len(block.abilities)
         for j in block.items:
             spent[j] = each
     of_ability = sum(c.size for c in irt.ability.constraints(len(irt.grid.values)).values())

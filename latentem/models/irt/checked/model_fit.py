@@ -281,7 +281,9 @@ def _quadratic(
         own = slice(at, at + len(mean))
         covariance[own, own] = spread * margins.inflation / margins.persons
         at += len(mean)
-    left, values, _ = np.linalg.svd(slopes, full_matrices=True)
+    # A param near its edge hardly moves the margins, in the coordinates of the fit: it is a param all the same.
+    lengths = np.linalg.norm(slopes, axis=0)
+    left, values, _ = np.linalg.svd(slopes / np.where(lengths > 0, lengths, 1.0), full_matrices=True)
     rank = int(np.sum(values > RANK * values.max(initial=0.0)))
     free = left[:, rank:]
     if free.shape[1] == 0:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import latentem as lem
+from latentem.models.irt.declare.common import with_equal, with_shared
 from latentem.models.irt.declare.fixed import known_params, short
 from latentem.models.irt.declared import Declared
 from latentem.models.irt.estep.blocks import Block
@@ -125,7 +126,9 @@ def blocks(irt: Declared) -> tuple[Block, ...]:
         known = tuple(sorted(held.get(name, {})))
         kinds.setdefault(_Kind(chosen[name], len(categories[j]), pattern, known, free), []).append(j)
     made = tuple(_block(irt, kind, _label(kind, list(kinds)), items) for kind, items in kinds.items())
-    return tuple(replace(block, equal=_places(irt, block, equal)) for block in made)
+    model_of = dict(zip((block.name for block in made), (kind.model for kind in kinds), strict=True))
+    made = with_shared(made, model_of)
+    return with_equal(made, irt.seen.names, equal)
 
 
 def _label(kind: _Kind, every: Sequence[_Kind]) -> str:
@@ -191,31 +194,6 @@ def _block(irt: Declared, kind: _Kind, label: str, items: list[int]) -> Block:
         fixed=tuple(fixed.items()),
         prior=tuple((name, p) for name, p in sorted(prior.items()) if name in params),
     )
-
-
-def _places(irt: Declared, block: Block, equal: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """(param, number of its value for every item of the block) where items have values in common."""
-    names = [irt.seen.names[j] for j in block.items]
-    found = []
-    for param, sets in sorted(equal.items()):
-        which = list(range(len(names)))
-        for items in sets:
-            mine = [item for item in items if item in names]
-            if not mine:
-                continue
-            if len(mine) < len(items):
-                other = next(item for item in items if item not in names)
-                raise ValueError(
-                    f"equal: items {mine[0]!r} and {other!r} differ in model, categories, abilities or known params: "
-                    f"expected items of one kind for {param!r}"
-                )
-            if param in dict(block.fixed) or param in block.shared:
-                raise ValueError(f"equal: {param!r} of item {mine[0]!r} is fixed, or common to all items: leave it out")
-            for item in mine:
-                which[names.index(item)] = names.index(mine[0])
-        if which != list(range(len(names))):
-            found.append((param, tuple(sorted(set(which)).index(i) for i in which)))
-    return tuple(found)
 
 
 def _elsewhere(irt: Declared, name: str) -> bool:

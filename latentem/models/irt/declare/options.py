@@ -49,12 +49,14 @@ def _together(irt: Options) -> None:
             f"dimensions={irt.dimensions!r}: expected a number of abilities, without loadings (exploratory)"
         )
     if irt.specific is not None:
-        beside = (irt.loadings, irt.dimensions, irt.group, *irt.covariates, irt.histogram or None)
+        beside = (irt.loadings, irt.dimensions, *irt.covariates, irt.histogram or None)
         if any(value is not None for value in beside):
-            raise ValueError("specific= is of one population: expected no loadings, group, covariates or histogram")
+            raise ValueError("specific= takes abilities that are normal: expected no loadings, covariates or histogram")
         if irt.quadrature not in ("grid", "hermite"):
             raise ValueError(f"quadrature={irt.quadrature!r}: expected 'grid' or 'hermite' for a bifactor model")
     if irt.histogram and not irt.fixed and (irt.group or irt.loadings is not None or irt.dimensions):
         raise ValueError("histogram=True with groups or several abilities takes known items: name them in fixed=")
     if irt.histogram and (irt.covariates or irt.quadrature == "adaptive"):
         raise ValueError("histogram=True takes nodes that all persons share: expected no covariates, no adaptive nodes")
+    if irt.reference is not None and irt.group is None:
+        raise ValueError("reference= is of groups: name the column of the groups in group=, or leave it out")

@@ -291,11 +291,11 @@ def codes(table: Table, known: Sequence[Sequence[int]]) -> Int[np.ndarray, "N J"
     return coded
 
 
-def labels(name: str, column: np.ndarray) -> tuple[Any, ...]:
-    """Labels of the groups in sorted order; the first is the reference.
+def labels(name: str, column: np.ndarray, reference: Any = None) -> tuple[Any, ...]:
+    """Labels of the groups, the reference first, the others in sorted order.
 
     Raises:
-        ValueError, TypeError: labels of several kinds, or a group with one person.
+        ValueError, TypeError: labels of several kinds, a group with one person, a reference that is none of them.
     """
     try:
         found, first, persons = np.unique(column, return_index=True, return_counts=True)
@@ -310,7 +310,12 @@ def labels(name: str, column: np.ndarray) -> tuple[Any, ...]:
             f"group {found[g].item() if hasattr(found[g], 'item') else found[g]!r} of column {name!r} has one person "
             f"(row {first[g]}): its ability has no distribution; leave the person out, or merge groups"
         )
-    return tuple(found.tolist())
+    order = found.tolist()
+    if reference is None:
+        return tuple(order)
+    if reference not in order:
+        raise ValueError(f"reference={reference!r}: expected one of the groups of column {name!r}, {order}")
+    return (reference, *(label for label in order if label != reference))
 
 
 def groups(name: str, column: np.ndarray, labels: Sequence[Any]) -> Int[np.ndarray, " N"]:

@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentem.building import chunk_rows
+from latentem.models.irt.abilities.ability import Grid
 from latentem.models.irt.declared import Declared
-from latentem.models.irt.estep.blocks import Block, Counts
+from latentem.models.irt.estep.blocks import Block, Counts, maximize_all
 from latentem.models.irt.estep.statistics import NEWTON
 
 Params = dict[str, Any]
@@ -30,7 +31,8 @@ class Bifactor:
     """The densities of a bifactor model.
 
     Everything goes by part: first the items of the general ability alone, then those of each specific ability. Features
-    of a part are 1 and the indicators of its answers; its nodes are those of the general ability, or all pairs of a
+    of a part are the group of a person (1 where there is one), which carries the log weights of the nodes, and the
+    indicators of its answers; its nodes are those of the general ability, or all pairs of a
     general and a specific one, in which the specific ability varies faster.
 
     Args:
@@ -40,12 +42,15 @@ class Bifactor:
     irt: Declared
 
     @cached_property
-    def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(values (K,), log weights (K,)) of a standard normal ability."""
+    def _nodes(self) -> Grid:
+        """Nodes (K, 1) of every ability, and their log weights divided by a standard normal density."""
         nodes = self.irt.latent.nodes()
         assert nodes is not None  # those of a grid or of hermite are the same for all persons
-        values, log_weights = nodes
-        return values, log_weights - 0.5 * values**2 - 0.5 * np.log(2 * np.pi)
+        return Grid(np.reshape(nodes[0], (-1, 1)), nodes[1])
+
+    @property
+    def _values(self) -> np.ndarray:
+        return self._nodes.values[:, 0]
 
     @cached_property
     def _parts(self) -> tuple[tuple[Block, ...], ...]:
@@ -58,7 +63,7 @@ class Bifactor:
 
     def _theta(self, part: int, general: Any) -> Float[Array, "T D"]:
         """All abilities at the nodes of a part, for given general ones (T,)."""
-        values = jnp.asarray(self._nodes[0], general.dtype)
+        values = jnp.asarray(self._values, general.dtype)
         if part == 0:
             theta = jnp.zeros((len(general), self.irt.mask.shape[1]), general.dtype)
             return theta.at[:, 0].set(general)
@@ -70,44 +75,58 @@ class Bifactor:
 
     def complete_log_likelihood(self, params: Params, x: Any, z: Any) -> Float[Array, ""]:
         """log p(answers, general ability) of ONE person, summed over the specific abilities."""
-        rows = {"answers": x["answers"][None]}
-        natural = self._natural(params, jnp.reshape(z, (1,)))
-        joint = self._by_general(natural, self.features(rows, ()))[0]
-        return joint[0, 0] - 0.5 * z**2 - 0.5 * jnp.log(2 * jnp.pi)
+        ability, row = self.irt.ability, jax.tree.map(lambda a: a[None], x)
+        mean, covariance = ability.moments(params.get("ability", {}))
+        m, v = mean[:, 0], covariance[:, 0, 0]
+
+        def density(value: Any) -> Float[Array, " G"]:
+            return -0.5 * (value - m) ** 2 / v
+
+        on_nodes = jax.vmap(density)(jnp.asarray(self._values, m.dtype))
+        total = jax.nn.logsumexp(on_nodes + jnp.asarray(self._nodes.log_weights, m.dtype)[:, None], axis=0)
+        natural = self._natural(params, jnp.reshape(z, (1,)), (density(z) - total)[None])
+        return self._by_general(natural, self.features(row, ()))[0][0, 0]
 
     def features(self, rows: Any, context: Any) -> Any:
         """What one person contributes, (n, F) of every part."""
         dtype, complete = jnp.result_type(float), self.irt.seen.complete
-        one = jnp.ones((rows["answers"].shape[0], 1), dtype)
-        return tuple(
-            jnp.concatenate([one, *(b.features(rows["answers"], complete, dtype) for b in part)], axis=1)
-            for part in self._parts
-        )
+        lead = self.irt.ability.features(rows, dtype)
+
+        def of_block(block: Block) -> Float[Array, "n F"]:
+            found = block.features(rows["answers"], complete, dtype)
+            return (lead[:, :, None] * found[:, None]).reshape(len(found), -1) if block.own else found
+
+        return tuple(jnp.concatenate([lead, *map(of_block, part)], axis=1) for part in self._parts)
 
     def natural(self, params: Params, context: Any) -> Any:
         """Log-densities at the nodes, (K, F) of every part, dual to `features`."""
-        return self._natural(params, jnp.asarray(self._nodes[0], jnp.result_type(*jax.tree.leaves(params))))
+        general = jnp.asarray(self._values, jnp.result_type(*jax.tree.leaves(params)))
+        weights = self.irt.ability.each(params.get("ability", {}), self._nodes).astype(general.dtype)
+        return self._natural(params, general, weights[0].T)
 
-    def _natural(self, params: Params, general: Float[Array, " T"]) -> tuple[Float[Array, "K F"], ...]:
+    def _natural(
+        self, params: Params, general: Float[Array, " T"], of_general: Float[Array, "T G"]
+    ) -> tuple[Float[Array, "K F"], ...]:
         complete, found = self.irt.seen.complete, []
+        weights = self.irt.ability.each(params.get("ability", {}), self._nodes).astype(general.dtype)
         for part, blocks in enumerate(self._parts):
             theta = self._theta(part, general)
-            first, rest = jnp.zeros((len(theta), 1), theta.dtype), []
+            first = of_general if part == 0 else jnp.tile(weights[part].T, (len(general), 1))
+            rest = []
             for block in blocks:
-                table = block.log_probabilities(params[block.name], theta)[:, 0]
+                table = block.log_probabilities(params[block.name], theta)
                 if complete:
-                    first = first + jnp.sum(table[..., 0], axis=1, keepdims=True)
+                    first = first + jnp.sum(table[..., 0], axis=2)
                     table = table[..., 1:] - table[..., :1]
                 rest.append(table.reshape(len(theta), -1))
             found.append(jnp.concatenate([first, *rest], axis=1))
         return tuple(found)
 
     def _by_general(self, natural: Any, features: Any) -> tuple[Float[Array, "T n"], list[Float[Array, "T K n"]]]:
-        """(log p(answers | general ability), probabilities of every specific ability given answers and general one)."""
+        """(log p(answers, general ability), probabilities of every specific ability given answers and general one)."""
         joint, given = natural[0] @ features[0].T, []
-        log_weights = jnp.asarray(self._nodes[1], joint.dtype)
         for table, mine in zip(natural[1:], features[1:], strict=True):
-            log_p = (table @ mine.T).reshape(len(joint), len(log_weights), -1) + log_weights[:, None]
+            log_p = (table @ mine.T).reshape(len(joint), len(self._values), -1)
             top = jnp.max(log_p, axis=1, keepdims=True)
             top = jnp.where(jnp.isfinite(top), top, 0.0)
             p = jnp.exp(log_p - top)
@@ -121,7 +140,6 @@ class Bifactor:
     ) -> tuple[Float[Array, " n"], Float[Array, "K n"], list[Float[Array, "K K n"]]]:
         """(log p(answers), posterior of the general ability, posteriors of general and each specific ability)."""
         joint, given = self._by_general(natural, features)
-        joint = joint + jnp.asarray(self._nodes[1], joint.dtype)[:, None]
         evidence = jax.nn.logsumexp(joint, axis=0)
         general = jnp.exp(joint - jnp.where(jnp.isfinite(evidence), evidence, 0.0))
         return evidence, general, [general[:, None] * p for p in given]
@@ -138,34 +156,43 @@ class Bifactor:
         return evidence, tuple(sums)
 
     def maximize(self, statistics: Any, params: Params, context: Any) -> Params:
-        """M-step: every item by itself."""
-        complete, new = self.irt.seen.complete, {}
+        """M-step: every item by itself, and the distribution of every ability."""
+        complete, groups = self.irt.seen.complete, self.irt.ability.groups
+        expected: list[tuple[Block, Counts, Any]] = []
+        persons = []
         for part, (found, blocks) in enumerate(zip(statistics, self._parts, strict=True)):
-            theta = self._theta(part, jnp.asarray(self._nodes[0], found.dtype))
-            at = 1
+            theta = self._theta(part, jnp.asarray(self._values, found.dtype))
+            lead, at = found[:, :groups], groups
+            persons.append(lead if part == 0 else jnp.sum(lead.reshape(-1, len(self._values), groups), axis=0))
             for block in blocks:
-                shape = (len(found), 1, len(block.items), block.categories - complete)
-                size = shape[2] * shape[3]
+                own = groups if block.own else 1
+                shape = (len(found), own, len(block.items), block.categories - complete)
+                size = int(np.prod(shape[1:]))
                 answers = found[:, at : at + size].reshape(shape)
                 at += size
                 if complete:
-                    first = jnp.maximum(found[:, :1, None] - jnp.sum(answers, axis=-1), 0.0)
+                    there = lead if block.own else jnp.sum(lead, axis=1, keepdims=True)
+                    first = jnp.maximum(there[:, :, None] - jnp.sum(answers, axis=-1), 0.0)
                     answers = jnp.concatenate([first[..., None], answers], axis=-1)
-                new[block.name] = block.maximize(Counts(answers), params[block.name], theta, NEWTON)
+                expected.append((block, Counts(answers), theta))
+        new = maximize_all(*zip(*expected, strict=True), params, NEWTON)  # pyright: ignore
+        if "ability" in params:
+            each = jnp.stack([found.T for found in persons])
+            new["ability"] = self.irt.ability.maximize_each(each, params["ability"], self._nodes, NEWTON)
         return new
 
     # --- scores
 
     def chunk(self) -> int:
         """How many persons at a time."""
-        return chunk_rows(16 * len(self._nodes[0]) * (1 + len(self._nodes[0]) * len(self._parts)))
+        return chunk_rows(16 * len(self._values) * (1 + len(self._values) * len(self._parts)))
 
     def abilities(self, params: Params, rows: Any) -> tuple[Float[Array, "n D"], Float[Array, "n D"]]:
         """(posterior means, standard deviations) of all abilities of n persons."""
         natural, features = self.natural(params, ()), self.features(rows, ())
         _, general, pairs = self._posterior(natural, features)
         marginals = jnp.stack([general, *(jnp.sum(p, axis=0) for p in pairs)])
-        values = jnp.asarray(self._nodes[0], general.dtype)
+        values = jnp.asarray(self._values, general.dtype)
         mean = jnp.einsum("dkn,k->nd", marginals, values)
         square = jnp.einsum("dkn,k->nd", marginals, values**2)
         return mean, jnp.sqrt(square - mean**2)

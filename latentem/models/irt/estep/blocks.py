@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem.building import chunk_rows, chunked_sum
+from latentem.constraints import Linked
 from latentem.models.irt.items import ItemModel
 
 Params = dict[str, Any]
@@ -78,6 +80,7 @@ class Block:
         fixed: {name: values with that leading axis}.
         prior: (name, prior of one item) pairs.
         equal: (name, number of its value for every item) pairs of params that some items have in common.
+        links: (name, `Linked` constraint) pairs of params that items have in common with those of other blocks.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Block:
     fixed: tuple[tuple[str, Any], ...] = ()
     prior: tuple[tuple[str, Any], ...] = ()
     equal: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    links: tuple[tuple[str, Linked], ...] = ()
 
     @cached_property
     def _one(self) -> Params:
@@ -104,9 +108,11 @@ class Block:
 
     def constraints(self) -> Params:
         """Constraints of all items."""
-        equal = dict(self.equal)
+        equal, links = dict(self.equal), dict(self.links)
 
         def of_items(name: str, constraint: Any) -> Any:
+            if name in links:
+                return links[name]
             if name in equal:
                 return lem.repeated(constraint, equal[name])
             return constraint if name in self.shared else constraint.batched(len(self.items))
@@ -165,6 +171,10 @@ class Block:
 
     # --- M-step
 
+    def free(self, params: Params) -> Params:
+        """The params that are not held."""
+        return {name: params[name] for name in self._one}
+
     def maximize(self, expected: Expected, params: Params, theta: Any, newton: Any) -> Params:
         """The params that maximise the expected log-likelihood + log prior: item by item, or all together where they
         share params.
@@ -200,7 +210,7 @@ class Block:
         return {**jax.vmap(of_item, in_axes=(0, self._axes(held), expected.axes()))(free, held, expected), **held}
 
     def _single(self) -> Block:
-        return replace(self, items=(0,), fixed=(), equal=())
+        return replace(self, items=(0,), fixed=(), equal=(), links=())
 
     def log_prior(self, params: Params) -> Float[Array, ""]:
         """Sum of the log prior densities of all items."""
@@ -208,8 +218,12 @@ class Block:
         for name, prior in self.prior:
             if name in params:
                 density = getattr(prior, "log_prob", prior)
-                value = params[name]
-                if name in dict(self.equal):  # a value that items have in common counts once
+                value, link = params[name], dict(self.links).get(name)
+                if link is not None:  # what is borrowed counts where it comes from
+                    if link.single or link.size == 0:
+                        continue
+                    value = value[link.own_places]
+                elif name in dict(self.equal):  # a value that items have in common counts once
                     value = value[np.unique(dict(self.equal)[name], return_index=True)[1].astype(np.int32)]
                 total = total + (density(value) if name in self.shared else jnp.sum(jax.vmap(density)(value)))
         return total
@@ -234,7 +248,11 @@ class Block:
                 tree[name] = jnp.asarray(held.value, weights.dtype)
                 continue
             value = jnp.mean(value, axis=0) if name in self.shared else value
-            if name in dict(self.equal):
+            link = dict(self.links).get(name)
+            if link is not None and not link.single:
+                number = np.array(link.which, np.int32)
+                value = jnp.stack([jnp.mean(value[number == number[j]], axis=0) for j in range(len(number))])
+            elif name in dict(self.equal):
                 which = np.array(dict(self.equal)[name], np.int32)
                 value = jnp.stack([jnp.mean(value[which == i], axis=0) for i in range(max(which) + 1)])[which]
             if name in self.own:
@@ -242,6 +260,56 @@ class Block:
                 value = jnp.repeat(jnp.expand_dims(value, axis), self.groups, axis=axis)
             tree[name] = value
         return tree
+
+
+def maximize_all(
+    blocks: Sequence[Block], expected: Sequence[Expected], theta: Sequence[Any], params: Params, newton: Any
+) -> Params:
+    """{block: params that maximise its expected log-likelihood + log prior}; blocks that borrow from one another,
+    together.
+
+    Args:
+        blocks: of the model, or of a part of it that borrows from no other.
+        expected, theta: of every block: what an E-step found, its nodes.
+        params: current ones, by block.
+        newton: the maximiser.
+    """
+    new: Params = {}
+    found = dict(zip((block.name for block in blocks), zip(blocks, expected, theta, strict=True), strict=True))
+    for names in linked(blocks):
+        if len(names) == 1:
+            block, own, nodes = found[names[0]]
+            new[block.name] = block.maximize(own, params[block.name], nodes, newton)
+            continue
+        some = [found[name] for name in names]
+        free = {block.name: block.free(params[block.name]) for block, _, _ in some}
+        held = {block.name: {n: params[block.name][n] for n, _ in block.fixed} for block, _, _ in some}
+        every = {block.name: block.constraints() for block, _, _ in some}
+        space = lem.ParameterSpace.of({b: {n: every[b][n] for n in own} for b, own in free.items()})
+
+        def whole(u: Float[Array, " P"], some: Any = some, held: Any = held, space: Any = space) -> Float[Array, ""]:
+            tried = space.constrain(u)
+            total = jnp.zeros((), u.dtype)
+            for block, own, nodes in some:
+                mine = tried[block.name]
+                total = total + own.value(block, {**mine, **held[block.name]}, nodes) + block.log_prior(mine)
+            return total
+
+        best = space.constrain(newton(whole, space.unconstrain(free)))
+        new |= {name: {**best[name], **held[name]} for name in names}
+    return new
+
+
+def linked(blocks: Sequence[Block]) -> list[list[str]]:
+    """Names of the blocks, those that borrow from one another side by side."""
+    sets: list[set[str]] = [{block.name} for block in blocks]
+    for block in blocks:
+        for _, link in block.links:
+            near = {block.name, *(name.rsplit(".", 1)[0] for _, name, _ in link.sources)}
+            joined = set().union(*(s for s in sets if s & near))
+            sets = [s for s in sets if not s & near] + [joined]
+    order = [block.name for block in blocks]
+    return [sorted(s, key=order.index) for s in sets]
 
 
 def _product(counts: Array, table: Array) -> Array:

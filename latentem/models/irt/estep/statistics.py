@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 import latentem as lem
 from latentem.models.irt.abilities import rotation
 from latentem.models.irt.abilities.seen import Seen
-from latentem.models.irt.estep.blocks import Counts, Expected, Moments
+from latentem.models.irt.estep.blocks import Counts, Expected, Moments, maximize_all
 
 Params = dict[str, Any]
 
@@ -131,10 +131,7 @@ class Statistics(_Declared):
         """M-step: every item by itself, and the distribution of ability."""
         lead, found = self.expected(statistics)
         theta = jnp.asarray(self.grid.values, lead.dtype)
-        new = {
-            block.name: block.maximize(expected, params[block.name], theta, NEWTON)
-            for block, expected in zip(self.blocks, found, strict=True)
-        }
+        new = maximize_all(self.blocks, found, [theta] * len(found), params, NEWTON)
         if "ability" in params:
             new["ability"] = self.ability.maximize(lead, params["ability"], self.grid, NEWTON)
         return new
@@ -150,4 +147,5 @@ class Statistics(_Declared):
             params = rotation.start(self, params, rows["answers"], weights)
         if "ability" not in self.constraints():
             return params
-        return {**params, "ability": self.ability.start(self.grid, weights.dtype)}
+        grid = None if self.specific is not None else self.grid
+        return {**params, "ability": self.ability.start(grid, weights.dtype)}

@@ -1,7 +1,7 @@
 """Log-probabilities of the categories of ONE item at ONE ability, and the other form of their params.
 
-Sources: Rasch (1960), Birnbaum (1968), Samejima (1969), Andrich (1978), Masters (1982), Muraki (1992), Bock (1972),
-Tutz (1990); Barton and Lord (1981) for the upper asymptote.
+Sources: Rasch (1960), Birnbaum (1968), Samejima (1969), Andrich (1978), Masters (1982), Muraki (1990, 1992), Bock
+(1972), Tutz (1990); Barton and Lord (1981) for the upper asymptote.
 """
 
 from __future__ import annotations
@@ -44,6 +44,21 @@ def graded(item: Params, ability: Any) -> Float[Array, " C"]:
     gap = item["threshold"][:-1] - item["threshold"][1:]
     middle = at_least[:-1] + below[1:] + jnp.log(-jnp.expm1(gap))
     return jnp.concatenate([below[:1], middle, at_least[-1:]])
+
+
+def graded_rating(item: Params, ability: Any) -> Float[Array, " C"]:
+    """Graded, with thresholds whose distances (positive) are common: threshold_1 = -location, threshold_{c+1} =
+    threshold_c + step_c."""
+    return graded({"slope": item["slope"], "threshold": _thresholds(item)}, ability)
+
+
+def _thresholds(item: Params) -> Float[Array, " c"]:
+    return jnp.concatenate([jnp.zeros(1, item["step"].dtype), jnp.cumsum(item["step"])]) - item["location"]
+
+
+def graded_rating_forms(item: Params) -> Params:
+    """Where categories c and above reach one half."""
+    return {} if jnp.ndim(item["slope"]) else {"difficulty": _thresholds(item) / item["slope"]}
 
 
 def partial_credit(item: Params, ability: Any) -> Float[Array, " C"]:

@@ -56,6 +56,11 @@ def _start_graded(p: Float[Array, " C"], dimensions: int) -> Params:
     return {"slope": _slopes(p, dimensions), "threshold": -_logit(_at_least(p)) * _spread(dimensions)}
 
 
+def _start_graded_rating(p: Float[Array, " C"], dimensions: int) -> Params:
+    threshold = -_logit(_at_least(p)) * _spread(dimensions)
+    return {"slope": _slopes(p, dimensions), "location": -threshold[0], "step": jnp.diff(threshold)}
+
+
 def _start_partial(p: Float[Array, " C"], dimensions: int) -> Params:
     return {"slope": _slopes(p, dimensions), "intercept": jnp.log(p[1:] / p[0])}
 
@@ -144,6 +149,16 @@ KNOWN: dict[str, Known] = {
     "3plu": Known(_logistic("upper"), binary=True),
     "4pl": Known(_logistic("guessing", "upper"), binary=True),
     "graded": Known(_polytomous(of.graded, _start_graded, of.graded_forms, threshold=lambda c: lem.ordered(c - 1))),
+    "grsm": Known(
+        _polytomous(
+            of.graded_rating,
+            _start_graded_rating,
+            of.graded_rating_forms,
+            location=lambda c: lem.real(),
+            step=lambda c: lem.positive(c - 2),
+        ),
+        shared=("step",),
+    ),
     "gpcm": Known(_polytomous(of.partial_credit, _start_partial, of.step_difficulty, linear=True, intercept=_steps)),
     "pcm": Known(
         _polytomous(of.partial_credit, _start_partial, of.step_difficulty, linear=True, intercept=_steps),

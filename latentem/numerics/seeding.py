@@ -101,6 +101,20 @@ def beside_known(
     return jnp.where(known, each, rest), known
 
 
+def coordinates(x: Any) -> Float[Array, "N d"]:
+    """Observations as columns of numbers, for seeding only."""
+    columns = [jnp.reshape(a, (a.shape[0], -1)).astype(jnp.result_type(float)) for a in jax.tree.leaves(x)]
+    return jnp.concatenate(columns, axis=1)
+
+
+def near(rows: Float[Array, "N d"], weights: Float[Array, " N"], seeds: Float[Array, "k d"]) -> Float[Array, "N k"]:
+    """How near each row is to each seed: 1 up to ten times the typical distance of a row to its own, less beyond. Rows
+    that are farther would blow up whatever they have a part in."""
+    distance = jnp.sum((rows[:, None] - seeds) ** 2, axis=2)
+    typical = weights @ jnp.min(distance, axis=1) / jnp.sum(weights)
+    return jnp.where(typical > 0, 1 / jnp.maximum(1.0, distance / (100 * jnp.where(typical > 0, typical, 1.0))), 1.0)
+
+
 def assigned(rows: Float[Array, "N d"], seeds: Float[Array, "k d"]) -> Float[Array, "N k"]:
     """One-hot assignment of each row to its nearest seed."""
     distance = jnp.sum(seeds**2, axis=1) - 2 * rows @ seeds.T
