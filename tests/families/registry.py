@@ -455,7 +455,7 @@ ROWS = (
     Row(
         "truncated normal",
         Truncated(Gaussian(), lower=-1.0, upper=3.0),
-        lambda rng, n: rng.uniform(-1.0, 3.0, n),
+        lambda rng, n: stats.truncnorm.rvs(-2.0, 2.0, loc=1.0, scale=1.0, size=n, random_state=rng),
         lambda rng: {"mean": rng.normal(size=1), "covariance": rng.gamma(2.0, 1.0, (1, 1))},
         lambda p, x: (
             stats.norm.logpdf(x, p["mean"][0], np.sqrt(p["covariance"][0, 0]))
