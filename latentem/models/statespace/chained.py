@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -21,11 +22,11 @@ Params = dict[str, Any]
 ONE = "1"
 
 
-class Chained(Verbs):
+class Chained(Verbs, ABC):
     """A linear Gaussian model of readings y (T, p), given by `system(params)`.
 
-    To add one: a frozen dataclass below this with `dim`, `constraints`, `system`, `start`, and what differs from the
-    defaults here.
+    To add one: a frozen dataclass below this with `dim`, `name`, `constraints`, `system`, `start`, what differs from
+    the defaults here, and where the M-step has a closed form, `closed` and `maximize(moments, params)`.
     """
 
     #: Covariates of moves and of readings, by name; "1" is a constant.
@@ -41,26 +42,26 @@ class Chained(Verbs):
     # --- what a model says of itself
 
     @property
+    @abstractmethod
     def dim(self) -> int:
         """d."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What summaries call it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def constraints(self) -> Params:
         """Constraints of the params."""
-        raise NotImplementedError
 
+    @abstractmethod
     def system(self, params: Params) -> System:
         """The matrices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, observations: Any, weights: Any) -> Params:
         """Where EM begins."""
-        raise NotImplementedError
 
     @property
     def noisy(self) -> tuple[int, ...]:
@@ -76,10 +77,6 @@ class Chained(Verbs):
     def opening(self) -> tuple[int, ...]:
         """States whose first value has a distribution."""
         return ()
-
-    def maximize(self, found: Any, params: Params) -> Params:
-        """M-step in closed form, where `closed`."""
-        raise NotImplementedError
 
     def check(self, series: lem.Sequences) -> None:
         """Raise in one line when these data cannot be fitted."""
