@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from latentem import building, chain, durations, families, field, kalman, posterior, priors
-from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
+from latentem.ascent.acceleration import PX, SQUAREM, Anderson, AverageInformation, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
 from latentem.ascent.iteration import em
@@ -31,6 +31,7 @@ from latentem.constraints import (
     ParameterSpace,
     correlation,
     covariance,
+    diagonal,
     fixed,
     interval,
     ordered,
@@ -89,8 +90,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AR",
+    "PX",
     "SQUAREM",
     "Anderson",
+    "AverageInformation",
     "Annealing",
     "Bootstrap",
     "Chain",
@@ -140,6 +143,7 @@ __all__ = [
     "chain",
     "correlation",
     "covariance",
+    "diagonal",
     "datasets",
     "durations",
     "em",

@@ -32,7 +32,6 @@ TABLE = {
         ("y ~ x + I(2 * x) + (1 | g)", r"collinear: I\(2 \* x\) follows from the columns before it"),
         ("y ~ x + I(0 * x) + (1 | g)", "is zero everywhere"),
         ("g ~ x + (1 | g)", "response 'g' holds no numbers"),
-        ("cbind(y, x) ~ 1 + (1 | g)", "2 responses"),
         ("y ~ nosuch(x) + (1 | g)", "cannot be computed"),
         ("x ~ 0 + I(1 * x) + (1 | g)", "explain the response entirely"),
     ],
