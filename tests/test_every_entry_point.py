@@ -162,6 +162,7 @@ REFUSED: dict[tuple[str, str], str] = {
         for name in ("sobol", "hessian", "given", "k-means")
     },
 }
+REFUSED |= {("bootstrap", name): "declares no sampler" for name in GAUSSIAN_CHAINS}
 for name in ("mixture", "mixture of one"):
     del REFUSED["predict", name]
 

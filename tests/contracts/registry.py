@@ -204,7 +204,7 @@ MODELS = (
     Row("chain by hand", lambda: lem.Model(chain_step, lem.Chain(2, chain_first), CHAIN), short_series),
     Row("hidden Markov model", lambda: lem.HMM(2, families.Poisson()), short_series),
     Row("local level", lem.LocalLevel, short_levels),
-    Row("state space", lambda: lem.StateSpace(1, initial=([0.0], [[1.0]])), short_levels),
+    Row("state space", lambda: lem.StateSpace(1, process="identity", initial=([0.0], [[1.0]])), short_levels),
     Row("2pl", lambda: lem.IRT("2pl", nodes=9), testlets),
     Row("bifactor", lambda: lem.IRT("rasch", specific=("a", "a", "b", "b"), nodes=5), testlets),
 )

@@ -85,6 +85,16 @@ def test_a_file_alone_goes_on_where_the_fit_ended(fit: lem.Fit, tmp_path: Path) 
     np.testing.assert_allclose(loaded.log_prob(NILE), own.log_prob(), rtol=1e-12)
 
 
+def test_new_data_are_read_by_name() -> None:
+    table = {"low": NILE[:30] - 50.0, "high": NILE[:30]}
+    model = lem.StateSpace(1, transition="identity", observation=[[1.0], [1.0]], offsets="1", initial="constant")
+    known = lem.fit(model, table, max_iterations=1, polish=False)
+    turned = {name: table[name] for name in ("high", "low")}
+    np.testing.assert_array_equal(known.smooth(turned).mean, known.smooth().mean)
+    with pytest.raises(ValueError, match="no column is called 'low': choose from high, other"):
+        known.smooth({"high": NILE, "other": NILE})
+
+
 def test_pictures_show_what_the_verbs_say(fit: lem.Fit) -> None:
     left, right = lem.plot.innovations(fit, lags=6).axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), fit.residuals()[:, 0])

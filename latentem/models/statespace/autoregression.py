@@ -31,6 +31,7 @@ class AR(Chained):
     noise: bool = True
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     _prior: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

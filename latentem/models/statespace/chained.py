@@ -32,8 +32,9 @@ class Chained(Verbs, ABC):
     #: Covariates of moves and of readings, by name; "1" is a constant.
     inputs: tuple[str, ...] = ()
     offsets: tuple[str, ...] = ()
-    #: Readings p, known once data were declared.
+    #: Readings p, and their columns where they have names, known once data were declared.
     readings: int = 0
+    names: tuple[str, ...] = ()
     prior: Mapping[str, Any] | None = None
     integrated: ClassVar[bool] = True
     before: bool = False
@@ -89,8 +90,9 @@ class Chained(Verbs, ABC):
         steps = series.steps
         if not isinstance(steps, dict):
             steps = {"y": steps}
+        names = self.names
         if not (set(steps) <= {"y", "u", "v"} and "y" in steps):
-            steps = self._by_name(steps, series.total)
+            names, steps = self._by_name(steps, series.total)
         steps = {name: np.asarray(a, np.float64).reshape(series.total, -1) for name, a in steps.items()}
         for name, wanted in (("u", self.inputs), ("v", self.offsets)):
             if name not in steps:
@@ -104,7 +106,7 @@ class Chained(Verbs, ABC):
         if self.readings not in (0, p):
             raise ValueError(f"{p} readings at each step: expected {self.readings}, as in the data of the fit")
         series = replace(series, steps=steps)
-        declared = replace(self, readings=p)  # pyright: ignore
+        declared = replace(self, readings=p, names=names)  # pyright: ignore
         declared.check(series)
         return declared, series
 
@@ -112,16 +114,17 @@ class Chained(Verbs, ABC):
         """(the model, the data) of new observations, for a fit: see `declare`."""
         return self.declare(observations)
 
-    def _by_name(self, columns: dict[str, Any], total: int) -> dict[str, Any]:
-        own = [name for name in columns if name not in (*self.inputs, *self.offsets)]
+    def _by_name(self, columns: dict[str, Any], total: int) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """(columns of the readings, the data by what they are); of new data, the columns that the fit knows."""
+        own = self.names or tuple(name for name in columns if name not in (*self.inputs, *self.offsets))
         if not own:
             raise ValueError("no column is left for the readings: expected at least one beside the covariates")
+        for name in own:
+            if name not in columns:
+                raise ValueError(f"no column is called {name!r}: choose from {', '.join(map(str, columns))}")
         read = [np.asarray(columns[name], np.float64).reshape(total, -1) for name in own]
-        return {
-            "y": np.concatenate(read, axis=1),
-            "u": self._covariates(columns, self.inputs, total),
-            "v": self._covariates(columns, self.offsets, total),
-        }
+        covariates = {k: self._covariates(columns, of, total) for k, of in (("u", self.inputs), ("v", self.offsets))}
+        return own, {"y": np.concatenate(read, axis=1), **covariates}
 
     @staticmethod
     def _covariates(columns: dict[str, Any], names: tuple[str, ...], total: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from latentem.constraints import Constraint, Diagonal, Entries
 from latentem.kalman import Moments, System, stationary
 from latentem.models.statespace.chained import Chained, Params
 from latentem.models.statespace.m_step import is_closed, maximize
-from latentem.models.statespace.pattern import coefficients, covariance, first_state, frozen, noisy
+from latentem.models.statespace.pattern import coefficients, covariance, first_state, frozen, given, noisy
 from latentem.models.statespace.rough import rough
 
 
@@ -62,6 +62,7 @@ class StateSpace(Chained):
     before: bool = False
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     _prior: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ class Structural(Chained):
     noise: bool = True
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     _prior: Any = field(init=False, repr=False)
 
     verbs = (*Chained.verbs, "decompose")
