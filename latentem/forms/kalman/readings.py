@@ -37,7 +37,7 @@ class Readings(NamedTuple):
     y: Float[Array, "p B"]
     there: Bool[Array, "p B"]
     loading: Float[Array, "p d *B"]
-    noise: Float[Array, p * B]
+    noise: Float[Array, " p *B"]
 
 
 class State(NamedTuple):
