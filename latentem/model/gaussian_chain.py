@@ -49,7 +49,7 @@ class LinearGaussian:
     Args:
         system: `params -> System`; `(params, x) -> System` where it is `varying`.
         noisy: states that have process noise of their own; the other rows of `process` are zero.
-        exact: readings without noise.
+        exact: readings without noise; params move them through the states only.
         opening: states whose first value has a distribution that depends on params; the others are known, or
             unknown along `directions`.
         integrated: what is unknown of the first state, delta, has a flat prior and is integrated out (an exact diffuse

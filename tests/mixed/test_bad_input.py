@@ -63,7 +63,7 @@ def test_tables(data: Any, kind: type[Exception], told: str) -> None:
         ({"weights": np.ones(5)}, r"weights have shape \(5,\)"),
         ({"weights": -np.ones(6)}, "weights: expected finite numbers"),
         ({"starts": 3}, "a mixed model knows"),
-        ({"method": "online"}, "a mixed model knows"),
+        ({"method": "online"}, "a linear mixed model climbs by"),
         ({"initial": {"residual": 1.0}}, "params: expected a dict"),
         ({"initial": {"residual": -1.0, "effects": {"g": 1.0}}}, "standard deviation above 0"),
         ({"max_iterations": 0}, "max_iterations=0"),

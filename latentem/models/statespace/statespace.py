@@ -153,14 +153,17 @@ class StateSpace(Chained):
         parts = self.constraint_of
         if not sum(c.size for c in parts.values()):
             raise ValueError("every entry of every matrix is given: leave something free, or ask lem.kalman.smoothed")
-        for name in ("transition", "input_effect"):
-            part = parts.get(name)
-            if isinstance(part, Entries) and len(self.noisy) < self.state:
-                still = [i for i in range(self.state) if i not in self.noisy]
-                if (part.groups.reshape(self.state, -1)[still] >= 0).any():
-                    raise ValueError(
-                        f"{name} is free in row {still[0]}, a state without noise: give its entries, or noise to it"
-                    )
+        silent = {"transition": set(range(self.state)) - set(self.noisy), "observation": set(self.exact)}
+        silent |= {"input_effect": silent["transition"], "offset_effect": silent["observation"]}
+        for name, rows in silent.items():
+            part, still = parts.get(name), sorted(rows)
+            if still and part is not None and part.size:
+                free = np.argwhere(part.groups >= 0) if isinstance(part, Entries) else np.array(part.free_indices)
+                if np.isin(free[:, 0], still).any():
+                    what = "a state" if name in ("transition", "input_effect") else "a reading"
+                    row = next(int(i) for i in free[:, 0] if i in rows)
+                    told = f"{name} is free in row {row}, {what} without noise"
+                    raise ValueError(f"{told}: give its entries, or noise to it")
 
     # --- matrices
 

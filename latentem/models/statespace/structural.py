@@ -67,6 +67,8 @@ class Structural(Chained):
             raise ValueError("trend without a level: expected level=True or level='fixed'")
         if not (self.level or self.seasonal or self.cycle):
             raise ValueError("a structural model of nothing: expected a level, a season or a cycle")
+        if self.regressors and not self.noise:
+            raise ValueError("regressors of readings without noise: expected noise=True, from which they are learnt")
         if not self.constraints():
             raise ValueError("nothing is free: expected a part that is random, noise, or regressors")
 
@@ -159,8 +161,8 @@ class Structural(Chained):
 
     @property
     def closed(self) -> bool:
-        """Whether the M-step has a closed form: coefficients given the states need noise."""
-        return not self.cycle and (self.noise or not self.regressors)
+        """Whether the M-step has a closed form."""
+        return not self.cycle
 
     def maximize(self, found: Moments, params: Params) -> Params:
         new, system = dict(params), self.system(params)
