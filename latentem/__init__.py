@@ -53,6 +53,7 @@ from latentem.forms.field.latent import Field
 from latentem.model import ClosedForm, Factored, Model, Separable
 from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 from latentem.model.latents import Chain, Continuous, Finite, Given
+from latentem.model.product import Product
 from latentem.numerics.operators import operator
 from latentem.results.fit import Fit
 from latentem.results.load import load
@@ -125,6 +126,7 @@ __all__ = [
     "Newton",
     "ParameterSpace",
     "Plain",
+    "Product",
     "Report",
     "Segmentation",
     "Selection",

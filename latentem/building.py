@@ -7,10 +7,14 @@
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
 - `chi_squared_tail`: P(chi-squared >= x).
 - `WholeFit`: a Fit whose observations share one latent.
+- `is_tabular`: whether data are columns by name.
+- `aligned`: rows of text in columns of equal width.
 - `tables`: the numbers of data frames of other libraries; `sparse_counts`, `read_image`: tables of counts, images.
+- `Axis`, `Layout`: what an axis of a parameter runs over, of models with `axes(path, layout)`; the columns of the data.
 - `HostForm`: an EM map in NumPy, of models with `on_host(data, weights) -> (declared, data, form)`;
   `CountsForm`, `ProductsForm`, `CandidatesForm`, `LatticeForm` and `CutForm` are those of the package.
 - `Operator`, `operator` and its kinds; `pairs`, `colours`, `neighbour_sum`: linear operators; neighbours on a lattice.
+- `as_family`: a family, or one line that says what to write for what came.
 - `as_key`: what a user passed as `key`, a seed or a key of `jax.random`, as a key.
 
 >>> from latentem import building
@@ -24,6 +28,8 @@ from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
 from latentem.data.lattice import read_image
+from latentem.data.layout import Axis, Layout, is_tabular
+from latentem.families.base import as_family
 from latentem.forms.candidates import CandidatesForm, Links, given, shares
 from latentem.forms.counts import CountsForm, Measured, log_factorials
 from latentem.forms.cut import CutForm
@@ -37,12 +43,16 @@ from latentem.numerics.keys import as_key
 from latentem.numerics.lattice import colours, every_second, neighbour_sum, pairs
 from latentem.numerics.newton import newton_ascent
 from latentem.numerics.operators import Callables, Dense, Diagonal, Matrix, Operator, operator
+from latentem.results.text import aligned
 from latentem.results.whole import WholeFit
 
 __all__ = [
+    "Axis",
+    "aligned",
     "Climb",
     "HostEnd",
     "climb_on_host",
+    "Layout",
     "WholeFit",
     "sparse_counts",
     "read_image",
@@ -68,12 +78,14 @@ __all__ = [
     "Matrix",
     "Operator",
     "operator",
+    "as_family",
     "as_key",
     "chi_squared_tail",
     "chunk_rows",
     "chunked_map",
     "chunked_sum",
     "climb",
+    "is_tabular",
     "jit",
     "newton_ascent",
     "observed_information",

@@ -76,7 +76,11 @@ def test_gaussian_mixture_of_old_faithful(run: Run, geyser: Path, tmp_path: Path
     assert found["bic"] == pytest.approx(-2 * OLD_FAITHFUL + 11 * np.log(272), abs=1e-5)
     assert found["log_prior"] == 0
     assert np.shape(found["parameters"]["components"]["covariance"]) == (2, 2, 2)
-    responsibilities = np.loadtxt(out / "responsibilities.csv", delimiter=",", skiprows=1)
+    header = (out / "responsibilities.csv").read_text().splitlines()[0]
+    assert header == "row,component,component_0,component_1"
+    rows = np.loadtxt(out / "responsibilities.csv", delimiter=",", skiprows=1)
+    responsibilities = rows[:, 2:]
+    assert rows[:, 0].tolist() == list(range(1, 273)) and (rows[:, 1] == responsibilities.argmax(axis=1)).all()
     assert responsibilities.shape == (272, 2)
     np.testing.assert_allclose(responsibilities.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(responsibilities.mean(axis=0), found["parameters"]["weights"], rtol=1e-6)

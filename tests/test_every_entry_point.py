@@ -196,8 +196,15 @@ def test_what_chance_does_not_touch_needs_no_key() -> None:
         lem.fit(lem.Mixture(lem.families.Poisson(), 1), COUNTS, starts=2)
 
 
-def test_em_of_a_ready_model_is_refused() -> None:
-    assert "expected a lem.Model" in refused(lambda: lem.em(lem.GaussianMixture(2)))
+def test_em_by_hand_of_a_ready_model() -> None:
+    mixture = lem.Mixture(lem.families.Poisson(), 2)
+    found = lem.fit(mixture, COUNTS, key=KEY)
+    with jax.enable_x64(True):
+        loop = lem.em(mixture)
+        state, info = loop.step(loop.init(found.params, COUNTS))
+    assert float(info.log_likelihood) == pytest.approx(found.log_likelihood, rel=1e-9)
+    np.testing.assert_allclose(state.params["weights"], found.params["weights"], atol=1e-6)
+    assert "expected lem.Model" in refused(lambda: lem.em("gaussian"))
 
 
 def test_sequences_are_refused_by_a_latent_without_order() -> None:

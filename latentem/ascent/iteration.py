@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,19 +17,24 @@ from latentem.ascent.mstep.step import em_iteration
 from latentem.forms import Form, Prepared
 from latentem.forms.choose import as_declared
 from latentem.model import Model
+from latentem.model.declared import read, refuse
 from latentem.numerics.compiled import jit
 
 
-class EMState(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EMState:
     """What an EM loop carries.
 
     Args:
         params: current params.
         prepared: the data.
+        form: how the model is computed on them.
     """
 
     params: Any
     prepared: Prepared
+    form: Form = field(metadata={"static": True})
 
 
 class EMInfo(NamedTuple):
@@ -53,8 +58,8 @@ class EM:
     `step` is a pure function: jit it, scan it, vmap it. Both run in whatever precision the arrays have.
     """
 
-    form: Form
-    m_step: MStep
+    model: Any
+    m_step: Any
 
     def init(self, params: Any, observations: Any, weights: Any = None) -> EMState:
         """State before the first iteration.
@@ -62,24 +67,26 @@ class EM:
         Raises:
             ValueError: params outside their constraints, or observations or weights that are not usable.
         """
-        params = self.form.model.space.check(params)
-        data = self.form.model.latent.read(observations, weights)
-        prepared = self.form.of_new(data, str(jnp.result_type(float)))
-        return EMState(jax.tree.map(lambda a: jnp.asarray(a, dtype=float), params), prepared)
+        declared, data = read(self.model, observations, weights)
+        form = as_declared(declared)
+        params = declared.space.check(params)
+        prepared = form.of_new(data, str(jnp.result_type(float)))
+        return EMState(jax.tree.map(lambda a: jnp.asarray(a, dtype=float), params), prepared, form)
 
     def step(self, state: EMState) -> tuple[EMState, EMInfo]:
         """One EM iteration."""
-        new, objective = em_iteration(self.form, self.m_step, state.params, state.prepared)
-        log_likelihood = objective - self.form.model.log_prior(state.params)
+        form: Any = state.form
+        new, objective = em_iteration(form, resolve(self.m_step, form), state.params, state.prepared)
+        log_likelihood = objective - form.model.log_prior(state.params)
         change = flatten_util.ravel_pytree(new)[0] - flatten_util.ravel_pytree(state.params)[0]
-        return EMState(new, state.prepared), EMInfo(log_likelihood, objective, jnp.linalg.norm(change))
+        return EMState(new, state.prepared, form), EMInfo(log_likelihood, objective, jnp.linalg.norm(change))
 
 
-def em(model: Model, m_step: Any = "auto") -> EM:
+def em(model: Any, m_step: Any = "auto") -> EM:
     """The EM of a model as `init` and `step`.
 
     Args:
-        model: the declaration.
+        model: the declaration, or a ready model, which `init` declares for its data.
         m_step: as in `lem.fit`.
 
     >>> def cll(params, x, z):
@@ -90,11 +97,10 @@ def em(model: Model, m_step: Any = "auto") -> EM:
     >>> state = em.init({"weight": [0.5, 0.5], "rate": [1.0, 3.0]}, np.array([0.0, 1.0, 5.0, 2.0]))
     >>> state, info = em.step(state)
     """
-    if not isinstance(model, Model):
-        told = "expected a lem.Model; a ready model becomes one with data, fit.model"
-        raise TypeError(f"em: model = {model!r}: {told}")
-    form = as_declared(model)
-    return EM(form, resolve(m_step, form))
+    refuse(model, None)
+    if isinstance(model, Model):
+        resolve(m_step, as_declared(model))
+    return EM(model, m_step)
 
 
 def em_map(form: Form, m_step: MStep, prepared: Prepared, example: Any) -> tuple[EMMap, Any]:

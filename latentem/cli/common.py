@@ -219,16 +219,27 @@ def add_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="COLUMN", help="column that names the rows, for the files of --out")
 
 
-def with_id(path: Path, name: str | None, header: list[str], rows: list[Any]) -> tuple[list[str], list[Any]]:
-    """Header and rows of a table with the names of the rows in front, where a column has them.
+def of_rows(
+    path: Path, names: Sequence[str | None], columns: Mapping[str, Any]
+) -> tuple[list[str], Iterable[Sequence[Any]]]:
+    """Header and lines of a table with a line for each row of the data.
+
+    Args:
+        path: of the data.
+        names: the columns of the data that come first, such as names of rows; rows are numbered from 1 where the first
+            is None.
+        columns: what a fit says of each row.
 
     Raises:
         InputError: no such column.
     """
-    if name is None:
-        return header, rows
-    found = text_of(path, name)
-    return [name, *header], [[cell, *row] for cell, row in zip(found, rows, strict=True)]
+    first, *beside = names
+    kept = [name for name in dict.fromkeys([first, *beside]) if name is not None]
+    size = len(next(iter(columns.values())))
+    found: dict[str, Any] = {"row": range(1, size + 1)} if first is None else {}
+    found |= {name: text_of(path, name) for name in kept}
+    found |= {name: column.tolist() for name, column in columns.items()}
+    return list(found), zip(*found.values(), strict=True)
 
 
 def make_folder(folder: Path | None) -> None:

@@ -1,7 +1,8 @@
 """Fit a hidden Markov model to columns of a CSV or Parquet file whose rows follow one another in time.
 
-Prints the estimates. With --out DIR it also writes DIR/fit.json and DIR/states.csv: for each row of the data the
-smoothed probability of every state, and the state on the most probable path (Viterbi). A row without any value is
+Prints the estimates. With --out DIR it also writes DIR/fit.json and DIR/states.csv: for each row of the data its
+number (or its name, with --id), its sequence, the state on the most probable path (Viterbi) and the smoothed
+probability of every state. A row without any value is
 a time step that was not observed. Exit code 0; 2 for input that cannot be used; 3 when the fit did not converge.
 
   latentem hmm earthquakes.csv --columns count --states 3 --emission poisson --out fit
@@ -95,13 +96,10 @@ def _refuse_apart(columns: reading.Columns, sequence: str) -> None:
 
 def _write(fit: Fit, options: argparse.Namespace) -> str:
     """Write the files; what they are called."""
-    smoothed, path = fit.smooth(), fit.viterbi()
-    if isinstance(path, list):
-        smoothed, path = np.concatenate(smoothed), np.concatenate(path)
-    header = [*(f"state_{k}" for k in range(smoothed.shape[1])), "viterbi"]
-    rows = [[*p, state] for p, state in zip(smoothed.tolist(), path.tolist(), strict=True)]
+    from latentem.results.augmenting import columns_of
+
     results = common.Results(options.out)
     results.fit(fit)
-    results.table("states.csv", *common.with_id(options.data, options.id, header, rows))
+    results.table("states.csv", *common.of_rows(options.data, [options.id, options.sequence], columns_of(fit)))
     results.write()
     return results.names

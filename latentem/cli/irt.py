@@ -86,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
     with ThreadPoolExecutor(1) as meanwhile:
         files = options.out and (meanwhile.submit(fit.scores, "eap"), meanwhile.submit(_model_fit, fit))
         table = _items(fit)
-        told = [f"{options.data}, {len(items)} items", fit.summary(), "", _text(table)]
+        item_fit = {name: column for name, column in table.items() if name == "item" or name.endswith("S_X2")}
+        told = [f"{options.data}, {len(items)} items", fit.summary(), *(["", _text(item_fit)] * (len(item_fit) > 1))]
         check = fit.grid_check if fit.status.ok else None
         if options.check_grid:
             check = fit.check_grid()
@@ -153,8 +154,8 @@ def _write(
     rows = zip(*(column.tolist() for column in table.values()), strict=True)
     lines = ([("" if isinstance(v, float) and np.isnan(v) else v) for v in row] for row in rows)
     results.table("items.csv", list(table), lines)
-    scored = np.concatenate([theta, errors], axis=1).tolist()
-    results.table("scores.csv", *common.with_id(options.data, options.id, header, scored))
+    scored = dict(zip(header, np.concatenate([theta, errors], axis=1).T, strict=True))
+    results.table("scores.csv", *common.of_rows(options.data, [options.id, options.group], scored))
     results.write()
     return results.names
 

@@ -1,7 +1,8 @@
 """Fit a mixture to columns of a CSV or Parquet file.
 
 Prints the estimates. With --out DIR it also writes DIR/fit.json and DIR/responsibilities.csv, a line for each
-row of the data and a column for each component. Exit code 0; 2 for input that cannot be used; 3 when the fit
+row of the data: its number (or its name, with --id), the most probable component and the probability of each.
+Exit code 0; 2 for input that cannot be used; 3 when the fit
 did not converge.
 
   latentem mixture geyser.csv --columns eruptions,waiting --components 2 --out fit
@@ -84,10 +85,10 @@ def _declare(options: argparse.Namespace, columns: reading.Columns) -> tuple[Mix
 
 def _write(fit: Fit, options: argparse.Namespace) -> str:
     """Write the files; what they are called."""
-    responsibilities = fit.responsibilities()
-    header = [f"component_{k}" for k in range(responsibilities.shape[1])]
+    from latentem.results.augmenting import columns_of
+
     results = common.Results(options.out)
     results.fit(fit)
-    results.table("responsibilities.csv", *common.with_id(options.data, options.id, header, responsibilities.tolist()))
+    results.table("responsibilities.csv", *common.of_rows(options.data, [options.id], columns_of(fit)))
     results.write()
     return results.names

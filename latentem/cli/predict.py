@@ -13,8 +13,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latentem.cli import common, reading
 from latentem.cli.errors import InputError, one_line, shown
 
@@ -51,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
     columns = reading.read(options.data, [*names, *beside], named=beside)
     common.make_folder(options.out)
     try:
-        header, rows = _answers(fit, {name: columns.values[name] for name in names}, columns.values, options.sequence)
+        answers = _answers(fit, {name: columns.values[name] for name in names}, columns.values, options.sequence)
     except ValueError as error:
         raise InputError(f"{options.data}: {one_line(error)}") from None
     results = common.Results(options.out)
-    results.table("predictions.csv", *common.with_id(options.data, options.id, header, rows))
+    results.table("predictions.csv", *common.of_rows(options.data, [options.id, options.sequence], answers))
     results.write()
     print(shown(f"{options.data}, {fit.name}"))
     print(shown(f"wrote {results.names}"))
@@ -75,23 +73,11 @@ def _columns(fit: Any) -> list[str]:
     return names
 
 
-def _answers(fit: Any, table: dict[str, Any], values: Any, sequence: str | None) -> tuple[list[str], list[list[Any]]]:
-    """(header, a row for each row of the data)."""
+def _answers(fit: Any, table: dict[str, Any], values: Any, sequence: str | None) -> dict[str, Any]:
+    """What the fit says of each row of the data, {name: (N,)}."""
     import latentem as lem
+    from latentem.results.augmenting import columns_of
 
-    verbs = dir(fit)
-    if "scores" in verbs:
-        found = fit.scores("eap", table)
-        theta, errors = (np.asarray(found[name]).reshape(len(found["theta"]), -1) for name in ("theta", "se"))
-        stem = ["theta"] if theta.shape[1] == 1 else [f"theta_{i + 1}" for i in range(theta.shape[1])]
-        return [*stem, *(f"{name}_se" for name in stem)], np.concatenate([theta, errors], axis=1).tolist()
-    if "viterbi" in verbs:
-        series = lem.sequences(table, sequence=values[sequence] if sequence else None)
-        smoothed, path = fit.smooth(series), fit.viterbi(series)
-        if isinstance(path, list):
-            smoothed, path = np.concatenate(smoothed), np.concatenate(path)
-        header = ["viterbi", *(f"state_{k}" for k in range(smoothed.shape[1]))]
-        return header, [[state, *p] for state, p in zip(path.tolist(), smoothed.tolist(), strict=True)]
-    probabilities = fit.responsibilities(table)
-    header = ["component", *(f"component_{k}" for k in range(probabilities.shape[1]))]
-    return header, [[k, *p] for k, p in zip(fit.predict(table).tolist(), probabilities.tolist(), strict=True)]
+    if "viterbi" not in dir(fit):
+        return columns_of(fit, table)
+    return columns_of(fit, lem.sequences(table, sequence=values[sequence] if sequence else None))

@@ -92,7 +92,7 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
     """
     if fit.model is None or fit.data is None:
         raise ValueError("bootstrap: this Fit was loaded without its model or data: pass lem.load(path, model=, data=)")
-    if fit.model.sample is None:
+    if fit.model.sample is None and fit.model.sample_like is None:
         raise ValueError(
             f"bootstrap: {fit.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)"
         )
@@ -106,8 +106,13 @@ def simulated(fit: Fit, model: Model, key: Any, replicates: int) -> tuple[Form, 
             f"bootstrap: the weights add up to {fit.n_observations:g}: expected a whole number of observations"
         )
     params = jax.tree.map(jnp.asarray, fit.params)
-    rows = _draws(fit.model, params, jax.random.split(key, (replicates, n)))
     observed = door.cast(fit.data.observations, "float64")
+    keys = jax.random.split(key, (replicates, n))
+    if fit.model.sample_like is None:
+        rows = _draws(fit.model, params, keys)
+    else:  # with the covariates of the data, each row as often as it counts
+        which = np.repeat(np.arange(len(fit.data.weights)), np.round(np.asarray(fit.data.weights)).astype(int))
+        rows = _draws_like(fit.model, params, keys, jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[which]), observed))
     same = jax.tree.structure(rows) == jax.tree.structure(observed) and all(
         a.shape[2:] == b.shape[1:] for a, b in zip(jax.tree.leaves(rows), jax.tree.leaves(observed), strict=True)
     )
@@ -130,12 +135,17 @@ def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicate
     if np.any(weights != 1):
         raise ValueError("bootstrap: sequences have weights: expected each to count once")
     params = jax.tree.map(jnp.asarray, fit.params)
-    longest = int(series.lengths.max())
-    drawn = _sequence_draws(fit.model, longest, params, jax.random.split(key, (replicates, series.n)))
-    which = np.repeat(np.arange(series.n), series.lengths)
-    time = np.arange(series.total) - np.repeat(series.starts, series.lengths)
     observed = door.cast(series.steps, "float64")
-    steps = jax.tree.map(lambda a, b: np.asarray(a)[:, which, time].astype(b.dtype), drawn, observed)
+    if fit.model.sample_like is not None:
+        given = jax.tree.map(jnp.asarray, observed)
+        drawn = _steps_like(fit.model, params, jax.random.split(key, replicates), given, jnp.asarray(series.begins))
+        steps = jax.tree.map(lambda a, b: np.asarray(a).astype(b.dtype), drawn, observed)
+    else:
+        longest = int(series.lengths.max())
+        drawn = _sequence_draws(fit.model, longest, params, jax.random.split(key, (replicates, series.n)))
+        which = np.repeat(np.arange(series.n), series.lengths)
+        time = np.arange(series.total) - np.repeat(series.starts, series.lengths)
+        steps = jax.tree.map(lambda a, b: np.asarray(a)[:, which, time].astype(b.dtype), drawn, observed)
     form, each = choose_form(model, data)[0], []
     for r in range(replicates):
         drawn = replace(series, steps=jax.tree.map(lambda a, r=r: a[r], steps))
@@ -147,6 +157,18 @@ def _simulated_sequences(fit: Fit, data: Data, model: Model, key: Any, replicate
 def _sequence_draws(model: Model, n: int, params: Any, keys: Any) -> Any:
     draw: Any = model.sample
     return jax.vmap(jax.vmap(lambda k: draw(params, k, n)))(keys)
+
+
+@partial(jit, static_argnums=0)
+def _draws_like(model: Model, params: Any, keys: Any, rows: Any) -> Any:
+    draw: Any = model.sample_like
+    return jax.vmap(lambda own: jax.vmap(lambda k, x: draw(params, k, x))(own, rows))(keys)
+
+
+@partial(jit, static_argnums=0)
+def _steps_like(model: Model, params: Any, keys: Any, steps: Any, begins: Any) -> Any:
+    draw: Any = model.sample_like
+    return jax.vmap(lambda k: draw(params, k, steps, begins))(keys)
 
 
 @partial(jit, static_argnums=0)

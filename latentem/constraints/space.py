@@ -71,9 +71,14 @@ class ParameterSpace:
         return sum(constraint.size for constraint in self.constraints)
 
     @cached_property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """The names that lead to each constraint, from the outside in."""
+        return tuple(tuple(_step(key) for key in path) for path in self._paths)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The dotted path of each constraint, such as `components.mean`."""
-        return tuple(".".join(_step(key) for key in path) or _ROOT for path in self._paths)
+        return tuple(".".join(path) or _ROOT for path in self.paths)
 
     @cached_property
     def free_names(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """How observations lie: what a fit learned from its data about columns and labels, by which new data are read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,19 @@ from latentem.data.trees import labelled_leaves
 Levels = tuple[Any, ...]
 #: What a column's labels may be: None where it holds numbers, () where any labels will do.
 LevelsOf = Callable[[Any], Levels | None]
+
+
+class Axis(NamedTuple):
+    """One axis of a parameter.
+
+    Args:
+        kind: what it runs over: "component", "state", "to" (a state that is moved to), "item", "column", "category",
+            "term", ...
+        labels: what its entries are called; None for 0, 1, ...
+    """
+
+    kind: str
+    labels: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,19 @@ class Layout:
     def levels_of(self, name: Any) -> Levels | None:
         """Labels of a column, None where it holds numbers."""
         return dict(self.levels).get(name)
+
+    def of(self, names: Collection[Any]) -> "Layout":
+        """That of some of the columns."""
+        kept = tuple(name for name in self.names if name in names)
+        return replace(self, names=kept, levels=tuple(pair for pair in self.levels if pair[0] in names))
+
+    def columns(self, size: int) -> Axis:
+        """The axis over the columns, by name where they have names."""
+        return Axis("column", self.names if len(self.names) == size else None)
+
+    def categories(self) -> Axis:
+        """The axis over the categories of the only column, by label where it holds labels."""
+        return Axis("category", self.levels[0][1] if len(self.levels) == 1 else None)
 
     def read(self, observations: Any) -> PyTree:
         """New observations, in the order and with the codes that were learned.

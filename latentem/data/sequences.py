@@ -30,6 +30,7 @@ class Sequences:
         names: of the columns that a plain array of steps came from.
         levels: (name, labels in order) of each column of labels, whose steps are their codes.
         sequence: the column that said which sequence a row belongs to.
+        source: the table, dict or list of them that the steps came from; None for arrays.
     """
 
     steps: Any
@@ -40,6 +41,7 @@ class Sequences:
     names: tuple[Any, ...] = ()
     levels: tuple[tuple[Any, tuple[Any, ...]], ...] = ()
     sequence: Any = None
+    source: Any = None
 
     @property
     def n(self) -> int:
@@ -177,7 +179,7 @@ def sequences(
     if lengths is not None and sequence is not None:
         raise ValueError("lengths and sequence both say where sequences end: pass one of them")
     if isinstance(observations, list | tuple) and lengths is None and sequence is None and _nested(observations):
-        return _labelled(_of_list(observations, columns), labels)
+        return _labelled(replace(_of_list(observations, columns), source=observations), labels)
     by_name = isinstance(sequence, str)
     if by_name or columns is not None or isinstance(labels, str):
         _refuse_unknown(observations, [sequence] if by_name else [], columns, labels)
@@ -197,7 +199,9 @@ def sequences(
         sizes, single = _checked(np.asarray(lengths), rows), False
     else:
         sizes, single = np.array([rows]), True
-    return _labelled(Sequences(steps, sizes, single=single, names=names, levels=levels, sequence=name), labels)
+    source = observations if is_tabular(observations) else None
+    found = Sequences(steps, sizes, single=single, names=names, levels=levels, sequence=name, source=source)
+    return _labelled(found, labels)
 
 
 def _of_list(observations: Any, columns: Any) -> Sequences:

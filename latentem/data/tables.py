@@ -21,11 +21,13 @@ class Labels:
         codes: shape (N,), places in `levels`; NaN where the entry is missing.
         levels: the labels, in order: that of a categorical column, else ascending.
         kind: what the column holds, for messages.
+        ordered: whether the order of the labels means something, as the user said.
     """
 
     codes: Float[np.ndarray, " N"]
     levels: tuple[Any, ...]
     kind: str = "text"
+    ordered: bool = False
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -107,6 +109,47 @@ def named_columns(value: Any, name: str = "observations", only: Collection[Any] 
     return {key: column(f"column {key!r} of {name}", found) for key, found in wanted.items()}
 
 
+def in_the_library_of(value: Any, columns: dict[str, np.ndarray]) -> Any:
+    """Columns as a table of the library that a value is a table of, as they are where it is none."""
+    if not is_table(value):
+        return columns
+    nw = _narwhals("the table")
+    backend = nw.get_native_namespace(_frame(value, "the table"))
+    return nw.from_dict({name: _plain(a) for name, a in columns.items()}, backend=backend).to_native()
+
+
+def length_of(value: Any) -> int:
+    """How many rows a table, structured array, dict or array has."""
+    if is_table(value):
+        return len(_frame(value, "the table"))
+    return len(next(iter(value.values()))) if isinstance(value, Mapping) else len(value)
+
+
+def with_columns(value: Any, columns: dict[str, np.ndarray]) -> Any:
+    """A table, structured array or dict with columns added; a dict of an array and the columns for an array. The index
+    of a pandas frame stays."""
+    if is_table(value):
+        nw = _narwhals("the table")
+        frame = _frame(value, "the table")
+        backend = nw.get_native_namespace(frame)
+        new = [nw.new_series(name, _plain(a), backend=backend) for name, a in columns.items()]
+        return frame.with_columns(*new).to_native()
+    if is_structured(value):
+        kinds = [(name, a.dtype) for name, a in columns.items()]
+        found = np.empty(value.shape, dtype=[*((n, value.dtype[n]) for n in value.dtype.names), *kinds])
+        for name in value.dtype.names:
+            found[name] = value[name]
+        for name, a in columns.items():
+            found[name] = a
+        return found
+    return {**(value if isinstance(value, Mapping) else {"observations": value}), **columns}
+
+
+def _plain(array: np.ndarray) -> Any:
+    """Numbers as they are, objects as a list, of which libraries find out the type."""
+    return array.tolist() if array.dtype.kind in "OU" else array
+
+
 def is_structured(value: Any) -> bool:
     """Whether a value is a NumPy array with named fields."""
     return isinstance(value, np.ndarray) and value.dtype.names is not None
@@ -133,7 +176,7 @@ def column(name: str, value: Any) -> Any:
         raise TypeError(f"{name} is a sparse matrix: expected a dense array; pass x.toarray() where it fits in memory")
     if type(value).__name__ == "Categorical" and hasattr(value, "codes"):  # of pandas
         categorical: Any = value
-        return _coded(np.asarray(categorical.codes), categorical.categories.tolist())
+        return _coded(np.asarray(categorical.codes), categorical.categories.tolist(), bool(categorical.ordered))
     series = _series(value)
     if series is not None:
         return _of_series(name, series)
@@ -190,8 +233,8 @@ def _levelled(entries: np.ndarray, missing: np.ndarray, kind: str = "text") -> L
     return Labels(codes.astype(np.float64), levels, kind)
 
 
-def _coded(codes: np.ndarray, levels: Collection[Any]) -> Labels:
-    return Labels(np.where(codes < 0, np.nan, codes).astype(np.float64), tuple(levels), "categories")
+def _coded(codes: np.ndarray, levels: Collection[Any], ordered: bool) -> Labels:
+    return Labels(np.where(codes < 0, np.nan, codes).astype(np.float64), tuple(levels), "categories", ordered)
 
 
 def _narwhals(name: str) -> Any:
@@ -232,14 +275,14 @@ def _of_series(name: str, series: Any) -> Column:
     if kind in (nw.Categorical, nw.Enum):
         native: Any = series.to_native()
         if hasattr(native, "cat") and hasattr(native.cat, "categories"):  # pandas: categories that do not occur too
-            return _coded(np.asarray(native.cat.codes), native.cat.categories.tolist())
+            return _coded(np.asarray(native.cat.codes), native.cat.categories.tolist(), bool(native.cat.ordered))
         entries = np.array(series.to_list(), dtype=object)
         missing = np.array([_missing(entry) for entry in entries], bool)
         if kind != nw.Enum:
             return _levelled(entries, missing, "categories")
         place = {level: i for i, level in enumerate(kind.categories)}
         codes = np.array([-1 if gone else place[e] for e, gone in zip(entries.tolist(), missing, strict=True)])
-        return _coded(codes, kind.categories)
+        return _coded(codes, kind.categories, True)
     if kind in (nw.String, nw.Object):
         return _of_array(name, np.array(series.to_list(), dtype=object))
     if kind != nw.Boolean and not kind.is_numeric():

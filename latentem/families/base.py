@@ -7,6 +7,7 @@ shared between them.
 
 from __future__ import annotations
 
+import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from latentem.data.layout import Axis, Layout
 from latentem.families.restrictions import NONE, Names, Restrictions
 
 Params = dict[str, Any]
@@ -57,6 +59,14 @@ class Family(ABC):
         """What labels a column (None: the array) may hold: these, any (), or none at all (None)."""
         return None
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        """What the axes of a parameter run over, by its names from the outside in: by default, columns of the
+        observations."""
+        constraint: Any = self.constraints()
+        for name in path:
+            constraint = constraint[name]
+        return tuple(layout.columns(size) for size in constraint.shape)
+
     def read(self, x: Any) -> tuple[Family, Any]:
         """(the family, the observations) of new data, of a family that has been declared: one row is enough. A row of
         which nothing is observed counts for nothing: its density is 1.
@@ -78,6 +88,15 @@ class Family(ABC):
     @abstractmethod
     def sample(self, params: Params, key: Array) -> Any:
         """One observation drawn from one component."""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether part of an observation is given, such as covariates, of which the family says nothing."""
+        return False
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        """One observation drawn from one component, with what is given of x."""
+        return self.sample(params, key)
 
     @abstractmethod
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
@@ -167,6 +186,33 @@ class Family(ABC):
             return params
         new = self.m_step(expected, params, context, given)
         return {name: params[name] if given.held(name) else value for name, value in new.items()}
+
+
+def as_family(what: str, family: Any) -> Family:
+    """A family, or one line that says what to write for what came.
+
+    Args:
+        what: who takes it, with the name of the argument, for messages.
+
+    Raises:
+        TypeError: a class, a name, a function, a ready model, something else.
+    """
+    if isinstance(family, Family):
+        return family
+    if isinstance(family, type) and issubclass(family, Family):
+        raise TypeError(f"{what}={family.__name__}, a class: write lem.families.{family.__name__}()")
+    if isinstance(family, str):
+        from latentem import families
+
+        known = {name.lower(): name for name in families.__all__}
+        near = difflib.get_close_matches(family.lower().replace("_", ""), known, n=1, cutoff=0.6)
+        raise TypeError(f"{what}={family!r}: write lem.families.{known[near[0]] if near else 'Gaussian'}()")
+    if hasattr(family, "declare"):
+        told = "a model, not a density of one observation"
+        raise TypeError(f"{what} is {type(family).__name__}, {told}: expected a family such as lem.families.Poisson()")
+    if callable(family):
+        raise TypeError(f"{what} is a function: write lem.families.Custom(function, params)")
+    raise TypeError(f"{what}={family!r:.60}: expected a family such as lem.families.Poisson()")
 
 
 def maximize_one(family: Family, x: Any, weights: Float[Array, " N"], context: Any) -> Params:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from latentem import priors
 from latentem.constraints import simplex
+from latentem.data.layout import Axis, Layout
 from latentem.families import checks
 from latentem.families.base import (
     Family,
@@ -90,6 +91,9 @@ class Categorical(Family):
 
     def constraints(self) -> Params:
         return {"probabilities": simplex(self._size)}
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        return (Axis("category", self.levels) if self.levels else layout.categories(),)
 
     @property
     def separable(self) -> bool:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from latentem.data.layout import Axis, Layout
 from latentem.families import checks
 from latentem.families.base import Family, Params, floating
 
@@ -35,6 +36,9 @@ class Incomplete(Family):
     def constraints(self) -> Params:
         return self.family.constraints()
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        return self.family.axes(path, layout)
+
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
         x = jax.tree.map(floating, x)
         gone = jnp.any(jnp.stack([jnp.any(jnp.isnan(a)) for a in jax.tree.leaves(x)]))
@@ -43,6 +47,13 @@ class Incomplete(Family):
 
     def sample(self, params: Params, key: Array) -> Any:
         return self.family.sample(params, key)
+
+    @property
+    def conditional(self) -> bool:
+        return self.family.conditional
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        return self.family.sample_like(params, key, x)
 
     def default(self, x: Any, weights: Float[Array, " N"], context: Any) -> Params:
         return self.family.default(x, weights, context)

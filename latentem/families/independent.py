@@ -13,8 +13,9 @@ from jax.random import split
 from jaxtyping import Array, Bool, Float
 
 from latentem.data import door
+from latentem.data.layout import Axis, Layout
 from latentem.families import checks
-from latentem.families.base import Family, Params, floating
+from latentem.families.base import Family, Params, as_family, floating
 from latentem.families.restrictions import Restrictions
 
 
@@ -52,8 +53,7 @@ class Independent(Family):
         families = tuple(families) if isinstance(families, (tuple, list)) else (families,)
         parts = [entry[1] if _is_pair(entry) else entry for entry in families]
         for part in parts:
-            if not isinstance(part, Family):
-                raise TypeError(f"Independent: {part!r}: expected a family such as Poisson(); give one per column")
+            as_family("Independent: column", part)
         if not parts:
             raise TypeError("Independent: no families: expected at least one; give a dict or a tuple of them")
         object.__setattr__(self, "families", families)
@@ -100,6 +100,10 @@ class Independent(Family):
     def constraints(self) -> Params:
         return {name: part.constraints() for name, part in self.parts.items()}
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        column, *own = path
+        return self.parts[column].axes(tuple(own), layout.of([column]) if self.tabular else Layout())
+
     @property
     def separable(self) -> bool:
         return all(part.separable for part in self.parts.values())
@@ -121,6 +125,19 @@ class Independent(Family):
         if self.tabular:
             return drawn
         return jnp.stack([floating(value).reshape(()) for value in drawn.values()])
+
+    @property
+    def conditional(self) -> bool:
+        return any(part.conditional for part in self.parts.values())
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        if not self.conditional:
+            return self.sample(params, key)
+        keys = split(key, len(self.families))
+        return {
+            name: part.sample_like(params[name], k, x[name])
+            for (name, part), k in zip(self.parts.items(), keys, strict=True)
+        }
 
     def context(self, x: Any, weights: Float[Array, " N"]) -> tuple[Any, ...]:
         """The context of each part, from the rows that have its column."""

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import log_sigmoid, sigmoid
@@ -13,6 +14,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from latentem.constraints import positive, real
+from latentem.data.layout import Axis, Layout
 from latentem.families import checks
 from latentem.families.base import Family, Params, inside_positive, occupied, ratio
 from latentem.families.gaussian.location_scatter import smallest
@@ -101,10 +103,25 @@ class Regression(Family):
     def check(self, y: np.ndarray) -> None:
         """Raise, in one line, for responses outside the support."""
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        if path != ("coefficients",):
+            return ()
+        return (Axis("term", (*("intercept",) * self.intercept, *self.covariates)),)
+
     def design(self, x: Any) -> Float[Array, "p N"]:
         """What the coefficients multiply: 1 and the covariates."""
         first = [jnp.ones_like(jnp.asarray(x[self.response]), dtype=jnp.result_type(float))] * self.intercept
         return jnp.stack([*first, *(jnp.asarray(x[name], jnp.result_type(float)) for name in self.covariates)])
+
+    conditional = True  # pyright: ignore[reportAssignmentType]
+
+    @abstractmethod
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
+        """A response given the other columns."""
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        drawn = self.draw(params, key, x)
+        return {**x, self.response: drawn.astype(jnp.result_type(float))}
 
     def sample(self, params: Params, key: Array) -> Any:
         raise ValueError(f"{type(self).__name__} says nothing about the covariates, so there is no way to sample them")
@@ -124,6 +141,10 @@ class GaussianRegression(Regression):
 
     def constraints(self) -> Params:
         return {"coefficients": real(self.size), "variance": positive()}
+
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
+        mean = params["coefficients"] @ self.design(x)
+        return mean + jnp.sqrt(params["variance"]) * jax.random.normal(key, mean.shape, mean.dtype)
 
     def log_prob(self, params: Params, x: Any) -> Float[Array, ""]:
         error = x[self.response] - params["coefficients"] @ self.design(x)
@@ -228,6 +249,9 @@ class PoissonRegression(LinkedRegression):
     def check(self, y: np.ndarray) -> None:
         checks.counts("PoissonRegression", y)
 
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
+        return jax.random.poisson(key, jnp.exp(params["coefficients"] @ self.design(x)))
+
     def cumulant(self, eta: Any) -> tuple[Any, Any, Any]:
         mean = jnp.exp(eta)
         return mean, mean, mean
@@ -252,6 +276,9 @@ class BernoulliRegression(LinkedRegression):
 
     def check(self, y: np.ndarray) -> None:
         checks.refuse("BernoulliRegression", y, (y != 0) & (y != 1), "0 or 1", "use another family for other numbers")
+
+    def draw(self, params: Params, key: Array, x: Any) -> Array:
+        return jax.random.bernoulli(key, sigmoid(params["coefficients"] @ self.design(x)))
 
     def cumulant(self, eta: Any) -> tuple[Any, Any, Any]:
         p = sigmoid(eta)

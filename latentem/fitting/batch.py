@@ -16,6 +16,7 @@ from latentem.ascent.iteration import evaluate
 from latentem.ascent.mstep import resolve
 from latentem.ascent.starts import starts_for
 from latentem.ascent.status import Status
+from latentem.data import Data
 from latentem.fitting.attempt import Attempt, Task
 from latentem.fitting.climb import Options, Snapshot, first_of
 from latentem.fitting.cores import chosen
@@ -24,15 +25,17 @@ from latentem.fitting.edges import at_edges
 from latentem.fitting.field import fit_field
 from latentem.fitting.host import fit_on_host
 from latentem.fitting.online import fit_online, read_batches
+from latentem.fitting.options import check as check_options
 from latentem.fitting.outcome import Outcome
 from latentem.fitting.progress import Progress
 from latentem.fitting.remedies import proved, repaired
 from latentem.forms.choose import Problem, Wishes, choose
 from latentem.model import Model
+from latentem.model.advice import traced
 from latentem.model.checks import check_declaration, check_quadratic
 from latentem.model.declared import declare
 from latentem.model.strict import check_declared
-from latentem.numerics.compiled import make_room
+from latentem.numerics.compiled import forget_other_precision, make_room
 from latentem.results.fit import Fit
 
 
@@ -99,6 +102,21 @@ def fit(
         ValueError, TypeError: in one line, before anything is compiled: data, weights, options or initial params that
             cannot be used, a log-likelihood that is not a finite scalar at the start.
     """
+    check_options(
+        method=method,
+        m_step=m_step,
+        tolerance=tolerance,
+        step_tolerance=step_tolerance,
+        max_iterations=max_iterations,
+        starts=starts,
+        polish=polish,
+        exclude_degenerate=exclude_degenerate,
+        annealing=annealing,
+        step_size=step_size,
+        passes=passes,
+        progress=progress,
+        callback=callback,
+    )
     if hasattr(model, "fit_whole"):  # records that share one latent: nothing adds over rows
         return model.fit_whole(data, **_given(locals()))
     if getattr(getattr(model, "latent", None), "shared", False):
@@ -106,7 +124,6 @@ def fit(
     began = time.perf_counter()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype={dtype!r}: expected 'float64' or 'float32'")
-    _check_options(tolerance, step_tolerance, max_iterations, starts)
     if hasattr(model, "on_host") and method != "online":
         return fit_on_host(
             model,
@@ -146,9 +163,11 @@ def fit(
     if step_size is not None or passes != 1:
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     make_room()
+    forget_other_precision(dtype)
     declared, observations = declare(model, data)
     read = declared.latent.read(observations, weights)
-    check_declaration(declared, read.observations)
+    with jax.enable_x64(dtype == "float64"):
+        check_declaration(declared, read.observations)
     centre = None if initial is None else declared.space.check(initial)
     wishes = Wishes(dtype, compress, centre, closed=m_step in ("auto", "closed"))
     options = Options(
@@ -162,7 +181,7 @@ def fit(
         exclude_degenerate,
         None if devices is None else chosen(devices),
     )
-    with jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
+    with traced(declared.name), jax.enable_x64(dtype == "float64"), Progress(progress).of(declared.name) as line:
         problem = choose(declared, read, wishes)
         drawn = starts_for(problem, initial, key, starts, dtype)
         resolve(m_step, problem.form)  # what is wrong with it is said before anything is compiled
@@ -202,7 +221,13 @@ def fit(
         name=declared.name,
         gradient=outcome.gradient,
         compression=problem.compression,
-        notes=(*outcome.notes, *told, *ran_off, *unused, *_remarks(declared, outcome.params, observations)),
+        notes=(
+            *outcome.notes,
+            *told,
+            *ran_off,
+            *unused,
+            *_remarks(declared, outcome.params, read),
+        ),
         accuracy=digits,
         quadrature=integral,
         by_formula=as_declared.__name__ not in attempt.tried,
@@ -244,16 +269,9 @@ def _valued(problem: Problem, outcome: Outcome) -> tuple[Status, tuple[float, fl
     return status, (log_likelihood, log_prior)
 
 
-def _remarks(model: Model, params: Any, observations: Any) -> tuple[str, ...]:
+def _remarks(model: Model, params: Any, data: Data) -> tuple[str, ...]:
     """What a ready model has to say of these data and params."""
     remarks = getattr(model.declaration, "remarks", None)
-    return () if remarks is None else tuple(remarks(jax.tree.map(np.asarray, params), observations))
-
-
-def _check_options(tolerance: float, step_tolerance: float, max_iterations: int, starts: int) -> None:
-    for name, value in (("tolerance", tolerance), ("step_tolerance", step_tolerance)):
-        if not value >= 0:
-            raise ValueError(f"{name}={value!r}: expected a number >= 0")
-    for name, value in (("max_iterations", max_iterations), ("starts", starts)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected an integer >= 1")
+    if remarks is None:
+        return ()
+    return tuple(remarks(jax.tree.map(np.asarray, params), data.observations, np.asarray(data.weights)))

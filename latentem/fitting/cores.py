@@ -24,7 +24,7 @@ def use_cores(n: int) -> None:
 
     Raises:
         ValueError: no number of cores.
-        RuntimeError: JAX has begun to compute, with the devices it then had.
+        RuntimeError: JAX has begun to compute, with fewer devices.
 
     >>> lem.use_cores(len(jax.devices()))
     """
@@ -34,7 +34,7 @@ def use_cores(n: int) -> None:
         jax.config.update("jax_num_cpu_devices", n)
     except RuntimeError:
         found = jax.local_device_count()
-        if found != n:
+        if found < n:
             raise RuntimeError(
                 f"use_cores({n}): JAX already computes on {found}; call it before anything that makes an array"
             ) from None

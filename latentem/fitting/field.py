@@ -60,7 +60,7 @@ def fit_field(model: Any, table: Any, **options: Any) -> FieldFit:
         notes=approximate,
         model=model,
         declaration=model,
-        table=table,
+        frame=table,
         weights=options.get("weights"),
     )
     fit.__dict__["point"] = point

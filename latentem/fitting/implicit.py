@@ -25,7 +25,7 @@ from latentem.forms import Form, Prepared
 from latentem.forms.choose import as_declared
 from latentem.model import Model
 from latentem.model.declared import declare
-from latentem.numerics.compiled import jit
+from latentem.numerics.compiled import forget_other_precision, jit
 from latentem.numerics.newton import newton_ascent
 
 Vector = Float[Array, " P"]
@@ -102,6 +102,7 @@ def solve(
     if why := as_declared(model).can("differentiate"):
         raise ValueError(f"solve: {why}")
     if not _traced((rows, weights)):
+        forget_other_precision(jnp.result_type(float).name)
         rows = model.latent.read(rows, weights).observations
     rows = jax.tree.map(jnp.asarray, rows)
     counts = {a.shape[0] if a.ndim else None for a in jax.tree.leaves(rows)}

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Int
 
 from latentem.data import Data, door
 from latentem.model import Model
-from latentem.model.latents import Finite
 from latentem.numerics.chunks import chunk_rows, chunked_map, chunked_sum, weighted
 from latentem.numerics.compiled import jit
 from latentem.numerics.devices import everywhere, split
@@ -81,7 +80,7 @@ class Form(ABC):
         the objective), "average" (over simulated units), "differentiate" (in the data).
         """
         latent, name = self.model.latent, self.model.name
-        if what == "predict" and not isinstance(latent, Finite):
+        if what == "predict" and latent.choices is None:
             return f"the latent of {name} is not finite: use posterior(x)"
         if what == "flatten" and (latent.hard or latent.nodes() is None):
             return f"the posterior of {name} cannot be flattened: expected lem.Finite(k) or a grid"
@@ -239,9 +238,9 @@ context_of = jit(lambda source, rows, weights: source.context(rows, weights), st
 def _log_posterior(model: Model, params: Any, rows: Any) -> Float[Array, "n K"]:
     def of_row(x: Any) -> Float[Array, " K"]:
         posterior = model.posterior(params, x)
-        if not hasattr(posterior, "log_probabilities"):
+        if model.latent.choices is None and not hasattr(posterior, "log_probabilities"):
             told = f"the posterior of {model.name} is not a sum over nodes"
             raise ValueError(f"responsibilities: {told}; use posterior(x)")
-        return posterior.log_probabilities
+        return model.latent.told(posterior)
 
     return jax.vmap(of_row)(rows)

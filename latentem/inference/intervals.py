@@ -11,12 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from latentem.constraints import Diagonal, ParameterSpace, Standardised, Tied
 from latentem.constraints.base import Batched, Constraint
 from latentem.constraints.elementwise import Interval, Positive
 from latentem.constraints.matrices import Correlation, Covariance
+from latentem.constraints.repeats import Repeated
+from latentem.constraints.stochastic_matrices import Stochastic
 from latentem.constraints.vectors import Simplex
 from latentem.inference.errors import errors
 from latentem.inference.estimate import Estimate
+from latentem.model.labelled import entries_of
 from latentem.numerics.compiled import jit
 
 
@@ -63,40 +67,49 @@ def confidence_intervals(
         raise ValueError(f"scale={scale!r}: expected 'natural' or 'free'")
     variance = np.diagonal(errors(estimate, kind).natural)
     se = np.sqrt(np.where(variance >= 0, variance, np.nan))
-    z = NormalDist().inv_cdf(0.5 + 0.5 * level)
-    theta = estimate.theta
     if scale == "natural":
-        return Bounds(estimate.as_tree(theta - z * se), estimate.as_tree(theta + z * se))
-    low, high = _ends(estimate)
-    lower, upper = np.empty_like(theta), np.empty_like(theta)
-    for j, (t, s, a, b) in enumerate(zip(theta, se, low, high, strict=True)):
-        lower[j], upper[j] = _between(t, z * s, a, b)
-    return Bounds(estimate.as_tree(lower), estimate.as_tree(upper))
+        z = NormalDist().inv_cdf(0.5 + 0.5 * level)
+        return Bounds(estimate.as_tree(estimate.theta - z * se), estimate.as_tree(estimate.theta + z * se))
+    return inside(estimate.space, estimate.params, estimate.as_tree(se), level)
 
 
-def _ends(estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest value that each entry of the params may take by itself."""
-    low, high = [], []
-    for constraint in estimate.space.constraints:
-        a, b = _ends_of(constraint)
-        low.append(np.ravel(np.broadcast_to(a, constraint.shape)))
-        high.append(np.ravel(np.broadcast_to(b, constraint.shape)))
-    return (np.concatenate(low), np.concatenate(high)) if low else (np.zeros(0), np.zeros(0))
+def inside(space: ParameterSpace, params: Any, errors: Any, level: float = 0.95) -> Bounds:
+    """The intervals of scale "free", from the params and their standard errors alone.
+
+    Args:
+        space: of the params.
+        params, errors: pytrees shaped like it.
+        level: confidence.
+    """
+    z = NormalDist().inv_cdf(0.5 + 0.5 * level)
+    lower, upper = [], []
+    leaves = (space.treedef.flatten_up_to(tree) for tree in (params, errors))
+    for constraint, value, error in zip(space.constraints, *leaves, strict=True):
+        value = np.asarray(value, np.float64)
+        low, high = (np.broadcast_to(end, value.shape) for end in _ends_of(constraint))
+        both = np.empty((2, *value.shape))
+        for i in np.ndindex(*value.shape):
+            numbers = (float(a[i]) for a in (value, z * np.asarray(error), low, high))
+            both[(slice(None), *i)] = _between(*numbers)
+        lower.append(both[0])
+        upper.append(both[1])
+    return Bounds(space.treedef.unflatten(lower), space.treedef.unflatten(upper))
 
 
 def _ends_of(constraint: Constraint) -> tuple[Any, Any]:
-    if isinstance(constraint, Batched):
+    """Smallest and largest value that each entry may take by itself."""
+    if isinstance(constraint, Batched | Repeated):
         return _ends_of(constraint.inner)
     if isinstance(constraint, Positive):
         return 0.0, np.inf
     if isinstance(constraint, Interval):
         return constraint.low, constraint.high
-    if isinstance(constraint, Simplex):
+    if isinstance(constraint, Simplex | Stochastic | Tied | Standardised):
         return 0.0, 1.0
     if isinstance(constraint, Correlation):
         return -1.0, 1.0
-    if isinstance(constraint, Covariance):
-        return np.where(np.eye(constraint.d, dtype=bool), 0.0, -np.inf), np.inf
+    if isinstance(constraint, Covariance | Diagonal):
+        return np.where(np.eye(constraint.shape[-1], dtype=bool), 0.0, -np.inf), np.inf
     return -np.inf, np.inf
 
 
@@ -186,7 +199,8 @@ def _contrasts(estimate: Estimate, hypothesis: Any) -> tuple[np.ndarray, Float[n
 
 def _positions(estimate: Estimate, name: str) -> np.ndarray:
     names = estimate.space.natural_names
-    found = [i for i, n in enumerate(names) if n == name or n.startswith(f"{name}[")]
+    every = (names, entries_of(estimate.model))  # by number and by label
+    found = [i for i, n in enumerate(zip(*every, strict=True)) if any(o == name or o.startswith(f"{name}[") for o in n)]
     if not found:
         raise ValueError(f"no parameter {name!r}: expected one of {', '.join(names[:12])}")
     return np.array(found)

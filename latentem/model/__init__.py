@@ -7,6 +7,8 @@ What flows out: `Model`, a frozen, hashable value; equal models compile once.
 - `shortcuts`: what a model may say besides, as data: an M-step in closed form (`ClosedForm`), an exponential-family
   form (`Separable`), the factors of a chain (`Factored`).
 - `latents`, `quadrature`: what z is, and how its posterior follows from log p(x, z); nodes and weights.
+- `labelled`: what the entries of params are called: components, columns, categories, items.
+- `advice`: one table, from exceptions of tracing to what to write instead.
 - `checks`: a declaration is looked at before anything is compiled: one number per observation and z, of the right
   type.
 

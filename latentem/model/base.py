@@ -36,6 +36,9 @@ class Model:
             it.
         sample: `(params, key) -> x`, one simulated observation, for bootstrap and simulation; of a `Chain`,
             `(params, key, n) -> x`, one sequence of n steps.
+        sample_like: `(params, key, x) -> x`, one simulated observation with what is given of x, its covariates, of
+            models that say nothing of these; of a `Chain`, `(params, key, steps, begins) -> steps`, of all steps of all
+            sequences end to end, and where these begin.
         name: what summaries and files call the model.
         declaration: the ready model that states it, with what the data said about it: it reads new data.
         layout: how the columns of the data of a fit lay, by which new data are read.
@@ -61,6 +64,7 @@ class Model:
     initial: Callable[[Array, Any, Any], Any] | None = None
     start: Callable[[Any, Any], Any] | None = None
     sample: Callable[..., Any] | None = None
+    sample_like: Callable[..., Any] | None = None
     name: str = "model"
     declaration: Any = field(default=None, compare=False, repr=False)
     layout: Layout | None = field(default=None, compare=False, repr=False)

@@ -13,6 +13,7 @@ from latentem.data import Data
 from latentem.data.layout import Layout, arrange, arrange_tree, is_tabular, names_of
 from latentem.data.sequences import Sequences, sequences
 from latentem.model.base import Model
+from latentem.model.latents import Continuous
 
 
 def declare(model: Any, data: Any) -> tuple[Model, Any]:
@@ -23,7 +24,7 @@ def declare(model: Any, data: Any) -> tuple[Model, Any]:
     Raises:
         TypeError: `model` is neither a Model nor a ready model.
     """
-    _refuse(model, data)
+    refuse(model, data)
     layout, arranged = _arranged(model, data)
     declared, observations = model.declare(arranged)
     if isinstance(declared, Model):
@@ -79,7 +80,8 @@ def again(model: Model, data: Any) -> tuple[Model, Any]:
         return model, observations
     if not hasattr(ready, "read"):
         declared, observations = ready.declare(observations)
-        return declared if isinstance(declared, Model) else _stated(model, declared), observations
+        known = _on_nodes_of(model, declared) if isinstance(declared, Model) else _stated(model, declared)
+        return known, observations
     known, observations = ready.read(observations)
     return _stated(model, known), observations
 
@@ -87,7 +89,14 @@ def again(model: Model, data: Any) -> tuple[Model, Any]:
 def _stated(model: Model, known: Any) -> Model:
     if known == model.declaration:
         return model
-    return replace(state(known), declaration=known, layout=model.layout)
+    return _on_nodes_of(model, replace(state(known), declaration=known, layout=model.layout))
+
+
+def _on_nodes_of(model: Model, stated: Model) -> Model:
+    """Integrated where a fit did, which may have gone on with other nodes than were declared."""
+    if not isinstance(model.latent, Continuous) or stated.latent == model.latent:
+        return stated
+    return replace(stated, latent=model.latent)
 
 
 def _arranged(model: Any, data: Any) -> tuple[Layout | None, Any]:
@@ -130,10 +139,13 @@ def _of_tables(data: Any) -> bool:
     return isinstance(data, list | tuple) and len(data) > 0 and all(is_tabular(part) for part in data)
 
 
-def _refuse(model: Any, data: Any) -> None:
+def refuse(model: Any, data: Any) -> None:
     """TypeError where model and data are something else, or have changed places."""
     if isinstance(model, type) and hasattr(model, "declare"):
         raise TypeError(f"model = {model.__name__}, a class: expected a model; write lem.{model.__name__}(...)")
+    if hasattr(model, "features_batch") and not hasattr(model, "model"):
+        name = type(model).__name__
+        raise TypeError(f"model = {name}(...), a family: expected lem.Model(...) or lem.Mixture({name}(...), 1)")
     if hasattr(model, "declare"):
         return
     if hasattr(model, "on_host"):

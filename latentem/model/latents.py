@@ -35,6 +35,15 @@ class Latent(ABC):
     #: An observation is a sequence.
     sequential: bool = False
 
+    @property
+    def choices(self) -> int | None:
+        """How many values one of which is the most probable of an observation; None where there are none to choose."""
+        return None
+
+    def told(self, posterior: Any) -> Array:
+        """Log probabilities of the values that an observation is told to have, (K,)."""
+        return posterior.log_probabilities
+
     def read(self, observations: Any, weights: Any = None) -> Data:
         """Checked data: one row of arrays is one observation.
 
@@ -101,6 +110,10 @@ class Finite(_OnNodes):
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(self.size, dtype=np.int32), np.zeros(self.size)
+
+    @property
+    def choices(self) -> int:
+        return self.size
 
     def normalise(self, nodes: Any, log_joint: Array) -> posteriors.Weighted:
         if not self.hard:

@@ -121,7 +121,7 @@ def index_fault(model: Model, params: Any, rows: Any) -> str:
         return ""
     row, value = (int(i) for i in np.argwhere(faults)[0])
     shown = ", ".join(f"{name}{_shown(np.asarray(leaf)[row])}" for name, leaf in _named(rows))
-    return f"row {row} ({shown}) with z = {np.asarray(nodes[0])[value]}"
+    return f"row {row} ({shown}) with z = {jax.tree.map(lambda a: np.asarray(a)[value].tolist(), nodes[0])}"
 
 
 def _shown(value: Any) -> str:

@@ -17,7 +17,9 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import durations
+from latentem.building import as_family
 from latentem.families import Family
+from latentem.models.hmm import overview
 from latentem.models.hmm.declare import maximized_emission
 from latentem.models.hmm.states import States
 from latentem.models.hmm.transitions import known_moves, log, shares
@@ -72,8 +74,7 @@ class HSMM(States):
             raise ValueError(
                 f"states={self.states!r}: expected an integer >= 2, since a segment is followed by another"
             )
-        if not isinstance(self.emission, Family):
-            raise TypeError(f"emission={self.emission!r}: expected a family such as lem.families.Poisson()")
+        as_family("emission", self.emission)
         if not isinstance(self.durations, durations.Duration):
             raise TypeError(
                 f"durations={self.durations!r}: expected lem.durations.Free(10), Poisson or NegativeBinomial"
@@ -138,6 +139,15 @@ class HSMM(States):
             "duration": self.durations.constraints(self.states),
             "emission": self.of_states.constraints()["components"],
         }
+
+    def overview(self, fit: Any, errors: bool) -> list[str]:
+        """The transition matrix, the share of steps in each state in the long run, how long states last."""
+        dwell = overview.expected_durations(self.durations, fit.params["duration"])
+        return overview.overview(fit.params["transition"], dwell)
+
+    def relabelled(self, order: Any) -> HSMM:
+        """The model with its states in another order."""
+        return replace(self, prior=self.prior_in(order))
 
     # --- factors of the chain of pairs (state, remaining)
 

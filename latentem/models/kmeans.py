@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import Axis, Layout
 from latentem.families import Gaussian
 from latentem.models.mixture.seeding import plus_plus, thin
 
@@ -36,6 +37,7 @@ class KMeans:
     dim: int | None = None
 
     verbs = ("inertia",)
+    latent_name = "cluster"
 
     def __post_init__(self) -> None:
         if not isinstance(self.clusters, int) or self.clusters < 1:
@@ -54,9 +56,17 @@ class KMeans:
 
     columns = None
 
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        """What the axes of a parameter run over."""
+        return Axis("cluster"), layout.columns(self.dim or 0)
+
     def levels_of(self, column: Any) -> None:
         """No labels."""
         return None
+
+    def relabelled(self, order: Any) -> KMeans:
+        """The model with its clusters in another order: the same."""
+        return self
 
     def read(self, x: Any) -> tuple[KMeans, np.ndarray]:
         """The model and its observations, for new data: any number of complete rows."""

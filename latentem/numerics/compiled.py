@@ -7,6 +7,7 @@ settings are left alone.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,25 @@ _calls = 0
 #: What `ahead` has compiled, and how many of them it remembers.
 _seen: set[Any] = set()
 MOST = 256
+
+
+#: The precision in which functions were traced last.
+_precision = ""
+
+
+def forget_other_precision(dtype: str) -> None:
+    """Drop what JAX has traced when it was in another precision: it keeps the NumPy arrays that functions close over in
+    the precision in which it first met them, and a program in the other precision would take those.
+
+    Args:
+        dtype: "float64" or "float32", in which functions are traced next.
+    """
+    global _precision
+    if _precision not in ("", dtype):
+        jax.clear_caches()
+        _seen.clear()
+        gc.collect()
+    _precision = dtype
 
 
 def make_room() -> bool:

@@ -52,6 +52,15 @@ COST: dict[str, Callable[..., int]] = {
     "tridiagonal": _decomposition(4),
 }
 
+#: What is said of a program with an array in another precision than the program's. JAX keeps a NumPy array that a
+#: function closes over in the precision in which it was first traced, as long as a program that has it is remembered;
+#: a second one in the other precision then takes the wrong array.
+OTHER_PRECISION = ("an array in another precision", "requires arguments to have the same dtypes")
+IN_BOTH = (
+    "a function was traced in float32 and in float64, and JAX takes a NumPy array that it uses in the first of both: "
+    "write jnp.asarray(array, dtype=jnp.result_type(float)) inside it, or begin a new process"
+)
+
 #: Primitives that call one program with their operands. Derivatives have been taken by the time a program is rewritten:
 #: what is called can stand in the place of the call.
 CALLS = ("jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call")
@@ -72,8 +81,13 @@ def in_pieces(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*given, **named)
 
         arrays = [leaves[i] for i in where]
-        program, shape = jax.make_jaxpr(of_arrays, return_shape=True)(*arrays)
-        return jax.tree.structure(shape).unflatten(_run(program.jaxpr, program.consts, arrays))
+        try:
+            program, shape = jax.make_jaxpr(of_arrays, return_shape=True)(*arrays)
+            return jax.tree.structure(shape).unflatten(_run(program.jaxpr, program.consts, arrays))
+        except TypeError as error:
+            if not any(told in str(error) for told in OTHER_PRECISION):
+                raise
+            raise TypeError(IN_BOTH) from None
 
     return traced
 
@@ -112,7 +126,10 @@ def _run(jaxpr: Any, consts: Any, args: Any) -> list[Any]:
     values.update(zip(jaxpr.invars, args, strict=True))
     for eqn in jaxpr.eqns:
         operands = [v.val if isinstance(v, core.Literal) else values[v] for v in eqn.invars]
-        values.update(zip(eqn.outvars, _apply(eqn, operands), strict=True))
+        found = _apply(eqn, operands)
+        if any(v.aval.dtype != a.dtype for v, a in zip(eqn.outvars, found, strict=True)):
+            raise TypeError(f"{eqn.primitive.name}: {OTHER_PRECISION[0]}")
+        values.update(zip(eqn.outvars, found, strict=True))
     return [v.val if isinstance(v, core.Literal) else values[v] for v in jaxpr.outvars]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 import reprlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,6 +21,24 @@ class Prior(abc.ABC):
     @abc.abstractmethod
     def log_prob(self, value: ArrayLike) -> Float[Array, ""]:
         """Return the log density of a value, summed over its entries or batch axes."""
+
+    def permuted(self, order: np.ndarray, axes: tuple[int, ...], ndim: int) -> Prior:
+        """The density of a value with the entries along some of its axes in another order; itself where it is that.
+
+        Args:
+            order: which of the old entries each of the new ones is.
+            axes: of the value.
+            ndim: number of axes of the value.
+        """
+        new = {}
+        for field in fields(self):
+            array = found = np.asarray(getattr(self, field.name))
+            for axis in (axis - ndim + array.ndim for axis in axes):  # arguments broadcast from the right
+                if axis >= 0 and array.shape[axis] == len(order):
+                    found = np.take(found, order, axis=axis)
+            if not np.array_equal(array, found):
+                new[field.name] = found
+        return replace(self, **new) if new else self
 
     def _store(self, **expected: str) -> None:
         """Turn the arguments into floats or nested tuples; a bad one raises a one-line ValueError."""

@@ -45,6 +45,9 @@ class InverseWishart(Prior):
             raise ValueError(f"{label}: expected a symmetric positive definite matrix, or a positive number, as scale")
         self._check_df(len(matrix))
 
+    def permuted(self, order: np.ndarray, axes: tuple[int, ...], ndim: int) -> Prior:
+        return self  # its scale is one matrix for all
+
     def log_prob(self, value: ArrayLike) -> Float[Array, ""]:
         x = as_float(value)
         d, scale = x.shape[-1], np.asarray(self.scale)

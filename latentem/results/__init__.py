@@ -5,7 +5,9 @@ What flows out: `fit.Fit`: NumPy arrays, and verbs that ask for what follows: lo
 file.
 
 - `fit`: `Fit`. Verbs of a ready model are `declaration.verb(fit, ...)`.
-- `summary`: the text a statistician reads.
+- `estimates`, `augmenting`: estimates, and the data with what the fit says of them, as tables.
+- `relabelling`: components and states in another order.
+- `text`: what a statistician reads.
 - `archive`: the format of the file: a NumPy archive with a JSON header. It names no module and no class of the
   package, so that files outlive moves. `load` reads it.
 

@@ -40,6 +40,7 @@ OTHERS = {
     "Cells": ("latentem.models.statespace.pattern", "Cells"),
     "Diagonal": ("latentem.constraints.entrywise", "Diagonal"),
     "Entries": ("latentem.constraints.entrywise", "Entries"),
+    "Continuous": ("latentem.model.latents", "Continuous"),
     "Incomplete": ("latentem.families.incomplete", "Incomplete"),
     "Seen": ("latentem.models.irt.abilities.seen", "Seen"),
     "Structure": ("latentem.models.modal.modal", "Structure"),
@@ -158,7 +159,7 @@ def _made(name: Any, fields: dict[str, Any], depth: int, largest: int) -> Any:
     if unknown:
         raise ValueError(f"its declaration gives {name} a field {unknown[0][:60]!r}, which this version does not know")
     for key, value in fields.items():
-        limit = largest if key in SIZES else NODES if key == "nodes" else None
+        limit = largest if key in SIZES else NODES if key in ("nodes", "size") else None
         if limit is not None and isinstance(value, int | float) and not 0 <= value <= limit:
             raise ValueError(f"its declaration says {key} = {value!r}")
     try:

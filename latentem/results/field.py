@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from latentem.ascent.newton_on_host import observed_information
 from latentem.forms.field.records import FieldPoint, Records, is_quadratic, records_of
+from latentem.model.advice import explained
 from latentem.results.whole import WholeFit
 
 
@@ -30,7 +31,7 @@ class FieldFit(WholeFit):
         self.refuse_bare()
         with jax.enable_x64(True):
             u = np.asarray(self.model.space.unconstrain(self.params), dtype=np.float64)
-            return read_records(self.model, self.table, self.weights, u).at(u)
+            return read_records(self.model, self.frame, self.weights, u).at(u)
 
     def field(self, name: str) -> dict[str, np.ndarray]:
         """Predictions of the levels of a field, before the model scales them.
@@ -56,6 +57,15 @@ class FieldFit(WholeFit):
             "level": bound.names,
             **({"mean": mean, "sd": sd} if name in latent.dims else {"mean": mean[:, 0], "sd": sd[:, 0]}),
         }
+
+    @cached_property
+    def _errors(self) -> tuple[Any, tuple[str, ...]]:
+        """For reports: standard errors, or why there are none."""
+        if self.model is None or self.frame is None:
+            return None, ()
+        if not self.status.ok:
+            return None, ("no standard errors away from a maximum",)
+        return self.standard_errors(), self.error_notes()
 
     @cached_property
     def _information(self) -> np.ndarray:
@@ -136,8 +146,7 @@ def _check(model: Any, rows: Any) -> None:
     try:
         out = jax.eval_shape(model.complete_log_likelihood, params, x, z)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        told = f"complete_log_likelihood(params, x, z) failed for one record: {type(error).__name__}: {first}"
+        told = f"complete_log_likelihood(params, x, z) failed for one record: {explained(error, params, x, z=z)}"
         raise TypeError(told) from error
     if getattr(out, "shape", None) != ():
         raise ValueError("complete_log_likelihood: expected a scalar for ONE record x and what it sees of the field, z")

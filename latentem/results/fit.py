@@ -22,7 +22,7 @@ from latentem.inference.accuracy import Accuracy, Quadrature
 from latentem.inference.estimate import Estimate
 from latentem.model import Model
 from latentem.model.declared import read_new
-from latentem.results import inferring, reporting, saving, scoring
+from latentem.results import augmenting, estimates, inferring, relabelling, reporting, saving, scoring
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,13 @@ class Fit:
     influence = inferring.influence
     sensitivity = inferring.sensitivity
 
+    # --- the same in another order
+    relabel = relabelling.relabel
+    sorted = relabelling.sorted_by
+
     # --- to be read and kept
+    table = estimates.table
+    augment = augmenting.augment
     summary = reporting.summary
     to_dict = reporting.to_dict
     save = saving.save

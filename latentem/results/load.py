@@ -14,6 +14,7 @@ from latentem.ascent.status import Status
 from latentem.data import Data
 from latentem.model import Model
 from latentem.model.declared import declare, read_new, state
+from latentem.model.latents import Continuous
 from latentem.results import archive, codec
 from latentem.results.field import FieldFit
 from latentem.results.fingerprint import fingerprint, weighted
@@ -79,10 +80,11 @@ def load(path: str | Path, model: Any = None, data: Any = None, weights: Any = N
     if hasattr(model, "loaded"):  # records that share one latent
         return model.loaded(data, weights=weights, params=params, **arrays, **fields)
     if getattr(getattr(model, "latent", None), "shared", False):
-        return FieldFit(params=params, model=model, declaration=model, table=data, weights=weights, **arrays, **fields)
+        return FieldFit(params=params, model=model, declaration=model, frame=data, weights=weights, **arrays, **fields)
     stated = _of_file(path, header, params)
     if model is not None:
         stated = _given(path, model, data, stated, header, params)
+    stated = _on_nodes(path, stated, header)
     own = None
     if data is not None and stated is not None:
         stated, own = _with_data(path, stated, data, weights, header)
@@ -95,13 +97,42 @@ def load(path: str | Path, model: Any = None, data: Any = None, weights: Any = N
         model=stated,
         declaration=model if stated is None or stated.declaration is None else stated.declaration,
         data=own,
+        given=data,
         weighted=bool(header.get("weighted", False)),
+        edges=_edges(path, header, params),
+        by_formula=header.get("by_formula") is not False,
         **arrays,
         **fields,
     )
     if stated is not None and header.get("errors") is not None:
         found.__dict__["_errors"] = _errors(path, header["errors"], params)
     return found
+
+
+def _on_nodes(path: Path, model: Model | None, header: dict[str, Any]) -> Model | None:
+    """The model with its continuous latent integrated where the fit did."""
+    if model is None or header.get("latent") is None:
+        return model
+    try:
+        latent = codec.decode(header["latent"])
+        if not isinstance(latent, Continuous):
+            raise ValueError("its nodes are those of no latent")
+    except archive.BROKEN as error:
+        raise archive.refused(path, error) from None
+    if not isinstance(model.latent, Continuous) or model.latent.dim != latent.dim:
+        raise ValueError(f"{path} is a fit of another model: its latent is {latent}, here {model.latent}")
+    return model if latent == model.latent else replace(model, latent=latent)
+
+
+def _edges(path: Path, header: dict[str, Any], params: Any) -> np.ndarray | None:
+    """Which raveled params lie at an edge."""
+    kept = header.get("edges")
+    size = sum(np.size(a) for a in jax.tree.leaves(params))
+    if kept is None:
+        return None
+    if not isinstance(kept, list) or len(kept) != size or not all(isinstance(edge, bool) for edge in kept):
+        raise archive.refused(path, ValueError("its edges are not those of its params"))
+    return np.array(kept, bool)
 
 
 def _errors(path: Path, kept: Any, params: Any) -> tuple[Any, tuple[str, ...]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 
 from latentem.model import Model
 from latentem.model.declared import state
+from latentem.model.latents import Continuous
 from latentem.results import archive, codec
 from latentem.results.fingerprint import fingerprint
 from latentem.results.reporting import facts
@@ -55,6 +58,9 @@ def _parts(fit: Any) -> tuple[dict[str, Any], Any, dict[str, np.ndarray]]:
         "weighted": fit.weighted,
         "fingerprint": None if fit.data is None else fingerprint(fit.data),
         **declared(fit),
+        "latent": _nodes(fit.model),
+        "edges": None if fit.edges is None else [bool(edge) for edge in np.ravel(fit.edges)],
+        "by_formula": fit.by_formula,
         "errors": _errors(fit),
     }
     return header, fit.params, {"trace": fit.trace, "starts": fit.starts}
@@ -72,6 +78,12 @@ def declared(fit: Any) -> dict[str, Any]:
     except codec.NoData as error:
         found["code"] = str(error)
     return found
+
+
+def _nodes(model: Any) -> Any:
+    """Where a continuous latent is integrated: a fit may have gone on with other nodes than were declared."""
+    latent = getattr(model, "latent", None)
+    return codec.encode(latent) if isinstance(latent, Continuous) else None
 
 
 def _errors(fit: Any) -> Any:
@@ -92,15 +104,28 @@ def reduce(fit: Any) -> Any:
     if kept["data"] is not None and model is not None:
         kept["data"] = jax.tree.map(np.asarray, kept["data"].observations), np.array(kept["data"].weights)
     ready = None if model is None else model.declaration
-    stated = (ready, model.layout) if model is not None and ready is not None else model
+    stated = (ready, model.layout, _nodes(model)) if model is not None and ready is not None else model
+    _refuse_what_is_local(fit, stated)
     return restored, (type(fit), kept, stated, fit.__dict__.get("_errors"))
+
+
+def _refuse_what_is_local(fit: Any, stated: Any) -> None:
+    """TypeError in one line for functions that pickle cannot name."""
+    try:
+        pickle.dumps(stated)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        found = re.search(r"<[^>]*>[\w.<>]*|'[\w.<>]+'", str(error))
+        told = f"{fit.name} holds {found[0] if found else 'a function'}, which pickle cannot name"
+        advice = "define it with def at the top of a module, or fit.save(path) and lem.load(path, model=...)"
+        raise TypeError(f"{told}: {advice}") from None
 
 
 def restored(kind: Any, kept: dict[str, Any], stated: Any, errors: Any) -> Any:
     """The Fit that `reduce` took apart."""
     if isinstance(stated, tuple):
-        ready, layout = stated
+        ready, layout, nodes = stated
         stated = replace(state(ready), declaration=ready, layout=layout)
+        stated = stated if nodes is None else replace(stated, latent=codec.decode(nodes))
     if kept["data"] is not None and isinstance(stated, Model):
         kept = {**kept, "data": stated.latent.read(*kept["data"])}
     fit = kind(model=stated, **kept)

@@ -100,7 +100,8 @@ def sample(fit: Any, key: Any, n: int, **of_model: Any) -> Any:
 
     Args:
         key: a seed, such as 0, or a key of `jax.random.key`.
-        n: how many.
+        n: how many. Models with covariates take these from the data: those of each row where `n` is their number, else
+            of rows drawn with replacement.
 
     Raises:
         ValueError: when the model declares no sampler.
@@ -112,10 +113,28 @@ def sample(fit: Any, key: Any, n: int, **of_model: Any) -> Any:
         return fit.declaration.sample(fit, key, n, **of_model)
     if of_model:
         raise TypeError(f"sample: {fit.name} takes no {next(iter(of_model))}=")
+    if fit.model is not None and fit.model.sample_like is not None and not fit.model.latent.sequential:
+        return _sample_like(fit, key, n)
     if fit.model is None or fit.model.sample is None:
         raise ValueError(f"{fit.name} declares no sampler: give lem.Model(..., sample=function (params, key) -> x)")
     with fit.computing():
         return jax.tree.map(np.asarray, as_declared(fit.model).draws(fit.as_arrays(), key, n))
+
+
+def _sample_like(fit: Any, key: Any, n: int) -> Any:
+    """Observations with the covariates of those of the fit: each once where `n` is their number, else of some that are
+    drawn with replacement."""
+    if fit.data is None:
+        raise ValueError(f"sample: {fit.name} takes covariates from its data: pass lem.load(path, data=...)")
+    which, draws = jax.random.split(key)
+    weights = np.asarray(fit.data.weights)
+    with jax.enable_x64(True):
+        shares = jax.numpy.asarray(weights / weights.sum())
+        once = n == len(weights) and (weights == 1).all()
+        rows = np.arange(n) if once else np.asarray(jax.random.choice(which, len(weights), (n,), p=shares))
+        given = jax.tree.map(lambda a: jax.numpy.asarray(np.asarray(a)[rows]), fit.data.observations)
+        params = jax.tree.map(jax.numpy.asarray, fit.params)
+        return jax.tree.map(np.asarray, _like(fit.model, params, jax.random.split(draws, n), given))
 
 
 def _as_declared(fit: Any, x: Any, what: str = "") -> tuple[Form, Prepared]:
@@ -149,4 +168,8 @@ def _nowhere(fit: Any, x: Any, form: Form, prepared: Prepared, what: str, instea
     return lost
 
 
+_like = jit(
+    lambda model, params, keys, rows: jax.vmap(lambda k, x: model.sample_like(params, k, x))(keys, rows),
+    static_argnums=0,
+)
 _posterior = jit(lambda model, params, rows: jax.vmap(lambda x: model.posterior(params, x))(rows), static_argnums=0)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from latentem.model.labelled import named
+from latentem.results.estimates import Row, rows_of
+
 if TYPE_CHECKING:
     from latentem.results.fit import Fit
 
 #: Parameters are listed one entry a line up to this many entries, and as arrays beyond.
 LISTED = 60
-Z = 1.959963984540054
 
 
 def summary(fit: Fit) -> str:
@@ -37,9 +39,21 @@ def summary(fit: Fit) -> str:
     if errors is not None:  # what a ready model reports takes a maximum and a problem of moderate size, as they do
         lines.extend(f"  {line}" for line in getattr(fit._ready, "report", lambda fit: [])(fit))
     size = sum(np.size(a) for a in jax.tree.leaves(fit.params))
+    overview = getattr(fit._ready, "overview", None)
+    if overview is not None and fit.model is not None:
+        lines.extend(["", *overview(fit, errors is not None)])
+        if getattr(fit._ready, "overview_covers", ()):
+            return "\n".join([*lines, *_rest(fit, errors)])
     lines.append("")
     lines.extend(parameter_lines(fit, errors) if errors is None or size > LISTED else table_lines(fit, errors))
     return "\n".join(lines)
+
+
+def _rest(fit: Fit, errors: Any) -> list[str]:
+    """What the overview of a ready model does not show."""
+    covered = fit._ready.overview_covers
+    rows = [row for row in rows_of(fit, errors) if row.of is None or row.of[0] not in covered]
+    return ["", *_lines(rows)] if rows else []
 
 
 def _optima_lines(fit: Fit) -> list[str]:
@@ -60,21 +74,28 @@ def _optima_lines(fit: Fit) -> list[str]:
 def table_lines(fit: Fit, errors: Any) -> list[str]:
     """One line for each entry of the params: estimate, standard error, 95% interval. Entries above the diagonal of a
     symmetric matrix are left out."""
+    return _lines(rows_of(fit, errors))
+
+
+def _lines(entries: list[Row]) -> list[str]:
     rows = [("", "estimate", "std. error", "95% interval")]
-    leaves, _ = jax.tree_util.tree_flatten_with_path(fit.params)
-    for (path, value), error in zip(leaves, jax.tree.leaves(errors), strict=True):
-        value, error = np.asarray(value), np.asarray(error)
-        symmetric = value.ndim >= 2 and np.array_equal(value, np.swapaxes(value, -1, -2)) and value.shape[-1] > 1
-        for index in np.ndindex(*value.shape):
-            if symmetric and index[-2] < index[-1]:
-                continue
-            label = _name(path) + (f"[{','.join(map(str, index))}]" if index else "")
-            estimate, se = float(value[index]), float(error[index])
-            interval = f"{estimate - Z * se:.6g} to {estimate + Z * se:.6g}"
-            there = np.isfinite(se)
-            rows.append((label, f"{estimate:.7g}", f"{se:.6g}" if there else "-", interval if there else "-"))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return [f"{label:<{widths[0]}}  {a:>{widths[1]}}  {b:>{widths[2]}}  {c}".rstrip() for label, a, b, c in rows]
+    for row in entries:
+        se = f"{row.error:.6g}" if np.isfinite(row.error) else "-"
+        interval = f"{row.lower:.6g} to {row.upper:.6g}" if np.isfinite(row.lower) else "-"
+        rows.append((named(row.name, row.labels), f"{row.estimate:.7g}", se, interval))
+    return aligned(rows, "<>><")
+
+
+def aligned(rows: list[tuple[str, ...]], sides: str) -> list[str]:
+    """Rows as lines, in columns of equal width.
+
+    Args:
+        rows: of one length.
+        sides: "<" or ">" for each column; the last one is that of all columns after it.
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    sides = sides + sides[-1] * (len(widths) - len(sides))
+    return ["  ".join(f"{c:{s}{w}}" for c, s, w in zip(row, sides, widths, strict=True)).rstrip() for row in rows]
 
 
 def parameter_lines(fit: Fit, errors: Any = None) -> list[str]:

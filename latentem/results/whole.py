@@ -19,11 +19,11 @@ class WholeFit(Fit):
     place.
 
     Args:
-        table: the data, as they were given.
+        frame: the data, as they were given.
         weights: frequencies, or None.
     """
 
-    table: Any = field(default=None, repr=False)
+    frame: Any = field(default=None, repr=False)
     weights: Any = field(default=None, repr=False)
 
     def facts(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class WholeFit(Fit):
 
     def refuse_bare(self) -> None:
         """ValueError where the fit was loaded without its model or its data, which all its verbs take."""
-        missing = "model" if self.declaration is None else "data" if self.table is None else None
+        missing = "model" if self.declaration is None else "data" if self.frame is None else None
         if missing is not None:
             told = f"this Fit was loaded without its {missing}"
             raise ValueError(f"{told}: pass lem.load(path, model=..., data=...) for these")
@@ -65,6 +65,14 @@ class WholeFit(Fit):
     def responsibilities(self, x: Any = None) -> np.ndarray:
         """Refused: the latent is not finite."""
         return self._refused("responsibilities", "the fit's predictions of its levels")
+
+    def augment(self, data: Any = None, *, prefix: str = "") -> Any:
+        """Refused: the shared latent has a verb of its own."""
+        return self._refused("augment", "the fit's predictions of its levels")
+
+    def relabel(self, order: Any) -> Any:
+        """Refused: there are no components."""
+        return self._refused("relabel", "the levels as they are")
 
     def rate(self) -> Any:
         """Refused: the fit ends with Newton's method."""

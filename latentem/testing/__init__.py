@@ -21,6 +21,7 @@ from latentem.ascent.mstep import resolve
 from latentem.forms.choose import Wishes, choose
 from latentem.model.checks import check_declaration
 from latentem.model.declared import declare
+from latentem.numerics.compiled import forget_other_precision
 from latentem.testing.case import Case, generic_point
 from latentem.testing.certificate import posterior_part
 from latentem.testing.closed_form import closed_form_part
@@ -95,6 +96,7 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
     """
     if getattr(getattr(model, "latent", None), "shared", False):
         return check_field(model, data, key, weights)
+    forget_other_precision("float64")
     with jax.enable_x64(True):
         case, initial = build_case(model, data, key, weights)
         parts = (initial, *(part(case) for part in PARTS))

@@ -114,7 +114,11 @@ def test_bad_observations(family, x, message) -> None:
         (lambda: Categorical().constraints(), ValueError, "Categorical: categories=None: expected a number"),
         (lambda: Custom(3, {}), TypeError, "Custom: log_density=3: expected a function"),
         (lambda: Custom(max, {"a": 3.0}), TypeError, r"Custom: params\['a'\] = 3.0: expected a constraint"),
-        (lambda: Independent({"a": 3}), TypeError, "Independent: 3: expected a family such as Poisson"),
+        (
+            lambda: Independent({"a": 3}),
+            TypeError,
+            "Independent: column=3: expected a family such as lem.families.Poisson",
+        ),
         (lambda: Independent({}), TypeError, "Independent: no families: expected at least one"),
     ],
 )

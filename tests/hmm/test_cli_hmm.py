@@ -64,14 +64,15 @@ def test_earthquakes(run: Run) -> None:
     assert found["bic"] == pytest.approx(-2 * EARTHQUAKES + 11 * np.log(107), abs=1e-5)
     assert set(found["parameters"]) == {"initial", "transition", "emission"}
     lines = Path("new/folder/states.csv").read_text().splitlines()
-    assert lines[0] == "state_0,state_1,state_2,viterbi" and len(lines) == 108
+    assert lines[0] == "row,state,state_0,state_1,state_2" and len(lines) == 108
     table = np.loadtxt(lines[1:], delimiter=",")
+    assert table[:, 0].tolist() == list(range(1, 108))
     emission = poisson.pmf(data.count[:, None], found["parameters"]["emission"]["rate"])
     log_likelihood, smoothed = forward_backward(found["parameters"], emission)
     assert log_likelihood == pytest.approx(EARTHQUAKES, abs=1e-6)
-    np.testing.assert_allclose(table[:, :3], smoothed, atol=1e-9)
-    assert set(table[:, 3]) == {0, 1, 2}
-    assert np.mean(table[:, 3] == smoothed.argmax(axis=1)) > 0.9
+    np.testing.assert_allclose(table[:, 2:], smoothed, atol=1e-9)
+    assert set(table[:, 1]) == {0, 1, 2}
+    assert np.mean(table[:, 1] == smoothed.argmax(axis=1)) > 0.9
 
 
 def test_sequences_and_missing_rows(run: Run) -> None:
@@ -85,7 +86,9 @@ def test_sequences_and_missing_rows(run: Run) -> None:
     assert (code, errors) == (0, "")
     assert "places.csv, columns count, 3 sequences\n" in printed
     found = json.loads(Path("fit/fit.json").read_text())
-    table = np.loadtxt("fit/states.csv", delimiter=",", skiprows=1)
+    names = np.loadtxt("fit/states.csv", delimiter=",", skiprows=1, usecols=1, dtype=str)
+    assert Path("fit/states.csv").read_text().startswith("row,place,state,") and names.tolist() == place.tolist()
+    table = np.loadtxt("fit/states.csv", delimiter=",", skiprows=1, usecols=(3, 4, 5))
     emission = poisson.pmf(np.nan_to_num(count)[:, None], found["parameters"]["emission"]["rate"])
     emission[np.isnan(count)] = 1.0
     parts = [forward_backward(found["parameters"], part) for part in np.split(emission, [40, 100])]

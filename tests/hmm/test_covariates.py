@@ -183,3 +183,44 @@ def test_bad_input() -> None:
     z[3] = np.nan
     with pytest.raises(ValueError, match="covariate 'z' is missing at step 3"):
         declare({"y": y, "z": z}, covariates="z")
+
+
+def test_transitions_at_covariates_and_observations_ahead() -> None:
+    fit = lem.fit(MODELS["to"], lem.sequences(DATA, lengths=LENGTHS), initial=PARAMS, max_iterations=2, polish=False)
+    odds = np.exp(fit.params["transition"] @ np.array([1.0, 0.7]))
+    expected = odds / odds.sum(axis=1, keepdims=True)
+    for z in (0.7, [0.7], {"z": 0.7}):
+        np.testing.assert_allclose(fit.transition_at(z), expected, rtol=1e-12)
+    for z in ([[0.7], [0.0]], {"z": [0.7, 0.0]}):
+        found = fit.transition_at(z)
+        assert found.shape == (2, 2, 2)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"covariates: none: expected \(1, 1\) numbers, of z"):
+        fit.transition_at()
+    with pytest.raises(ValueError, match="covariates: no column is called 'z'"):
+        fit.transition_at({"w": 1.0})
+    ahead = fit.predictive(2, covariates={"z": [0.7, 0.0]})[-1]
+    states = fit.filter()[-1][-1] @ expected
+    rate, x = fit.params["emission"]["rate"], np.arange(60)
+    np.testing.assert_allclose(ahead.states[0], states, rtol=1e-10)
+    pmf = states @ poisson.pmf(x, rate[:, None])
+    assert ahead.mean[0] == pytest.approx(pmf @ x, rel=1e-9)
+    assert ahead.sd[0] == pytest.approx(np.sqrt(pmf @ x**2 - (pmf @ x) ** 2), rel=1e-8)
+    for level in (0.05, 0.5, 0.975):
+        assert ahead.quantile(level)[0] == np.argmax(np.cumsum(pmf) >= level)
+    assert ahead.quantile([0.1, 0.9]).shape == (2, 2)
+    assert ahead.log_density([4.0, 4.0])[0] == pytest.approx(np.log(pmf[4]), rel=1e-10)
+
+
+def test_samples_take_the_covariates_of_the_data() -> None:
+    series = lem.sequences(DATA, lengths=LENGTHS)
+    fit = lem.fit(MODELS["from"], series, initial=PARAMS)
+    assert fit.sample(0, 6).shape == (6,)
+    with pytest.raises(ValueError, match="n=7 takes the covariates of the data, and there are 6 steps in its first"):
+        fit.sample(0, 7)
+    assert fit.sample(0, 7, covariates=np.zeros((7, 1))).shape == (7,)
+    drawn = lem.bootstrap(fit, 1, 4)
+    # Replicates differ in what is observed and keep when covariates were what: their estimates lie around the fit.
+    rates = drawn.params["emission"]["rate"]
+    assert rates.shape == (drawn.converged, 2) and np.abs(rates - fit.params["emission"]["rate"]).max() < 2.0
+    assert len(set(drawn.log_likelihood.tolist())) == drawn.converged

@@ -84,6 +84,11 @@ def refused(call: Callable[[], Any], told: str, error: type[Exception] = ValueEr
             "columns differ in their number of persons (q0 has 60, q1 has 200, q2 has 60, q3 has 60): "
             "give each the same number",
         ),
+        (
+            but(q1=["yes"] * N),
+            "item 'q1' has one category (all answers are 'yes'): it says nothing of ability; remove it",
+        ),
+        (but(q1=[None] * (N - 1) + ["a"]), "item 'q1' has one category (all answers are 'a')"),
         ({"q1": np.arange(200), "q2": np.arange(200)}, "item 'q1' has 200 categories: expected at most 100"),
         (but(q1=1.0), "responses['q1'] have shape (): expected (persons,) or (persons, items)"),
         (but(q1=X[None]), f"responses['q1'] have shape (1, {N}, 4): expected (persons,) or (persons, items)"),
@@ -103,8 +108,6 @@ def test_answers(data: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        ([["yes", "no"], ["no", "yes"]], "responses"),
-        (but(q1=["yes"] * N), "responses['q1']"),
         ("answers.csv", "responses"),
         (None, "responses"),
         ([[0, 1], [1]], "responses"),

@@ -51,6 +51,10 @@ def test_a_flat_field_makes_it_restricted(restricted: Any) -> None:
     mixed: Any = lem.fit(lem.Mixed(FORMULA), DRUG)
     assert restricted.log_likelihood == pytest.approx(mixed.log_likelihood, abs=1e-10)
     own, their = restricted.standard_errors(), mixed.standard_errors()
+    table = restricted.table()
+    assert table["name"].tolist() == ["plate", "sample", "sigma"]
+    np.testing.assert_array_equal(table["standard_error"], list(own.values()))
+    assert 0 < table["lower"][2] < restricted.params["sigma"] < table["upper"][2]
     np.testing.assert_allclose(own["sigma"], their["residual"], rtol=1e-4)
     np.testing.assert_allclose(own["sample"], their["effects"]["sample"][0, 0], rtol=1e-4)
     table, predicted = restricted.field("sample"), mixed.random_effects("sample")

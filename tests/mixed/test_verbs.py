@@ -246,3 +246,19 @@ def test_a_genomic_relationship_is_dense_maximum_likelihood() -> None:
         fit = lem.fit(lem.Mixed("y ~ x + (1 | line)", {"line": lem.relationship(k, names)}, reml=reml), table)
         independent = dense.maximum(y, x, [np.eye(n)], reml, [k])
         assert fit.log_likelihood == pytest.approx(independent, abs=1e-8)
+
+
+def test_tables(fit: Any) -> None:
+    found, fixed, components = fit.table(), fit.fixed_effects(), fit.variance_components()
+    places = ["subject,Intercept", "subject,days,Intercept", "subject,days", "Residual"]
+    assert found["index"].tolist() == [*fixed["name"], *places]
+    np.testing.assert_array_equal(found["estimate"], [*fixed["estimate"], *components["variance"]])
+    np.testing.assert_array_equal(found["lower"][:2], fixed["lower"])
+    v, se = components["variance"][0], components["se"][0]
+    assert found["upper"][2] == pytest.approx(v * np.exp(1.959963984540054 * se / v), rel=1e-10)
+    assert (found["lower"][found["name"] == "variance"] > 0).all()
+    said = fit.augment()
+    np.testing.assert_allclose(said["fitted"] + said["residual"], SLEEP.reaction, rtol=1e-12)
+    np.testing.assert_array_equal(
+        fit.augment({k: a[:3] for k, a in SLEEP.columns.items()})["fitted"], said["fitted"][:3]
+    )

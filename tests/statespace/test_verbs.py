@@ -33,6 +33,9 @@ def test_gaps_are_bridged_as_statsmodels_does(fit: lem.Fit) -> None:
     np.testing.assert_allclose(paths.covariance[:, 0, 0], found.smoothed_state_cov[0, 0], rtol=1e-8)
     # statsmodels leaves out the constant of the reading that the start costs.
     assert fit.log_prob()[0] == pytest.approx(found.llf + 0.5 * np.log(2 * np.pi), abs=1e-8)
+    said = fit.augment()
+    np.testing.assert_array_equal(said["latent_mean"], paths.mean[:, 0])
+    np.testing.assert_allclose(said["latent_sd"] ** 2, found.smoothed_state_cov[0, 0], rtol=1e-8)
     filtered = fit.filter()
     np.testing.assert_allclose(filtered.mean[:, 0], found.filtered_state[0], rtol=1e-8)
     ahead = fit.forecast(5)

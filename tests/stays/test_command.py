@@ -35,13 +35,13 @@ def test_what_was_fitted_predicts_new_rows(run: Run, tmp_path: Path) -> None:
     assert code in (0, 3) and str(Path("fit/responsibilities.csv")) in printed
     with open("fit/responsibilities.csv") as file:
         first = list(csv.reader(file))
-    assert first[0] == ["who", "component_0", "component_1"] and first[1][0] == "person 0"
+    assert first[0] == ["who", "component", "component_0", "component_1"] and first[1][0] == "person 0"
     code, printed, told = run("predict", "fit", table(tmp_path / "b.csv"), "--id", "who", "--out", "new")
     assert (code, told) == (0, "") and "predictions.csv" in printed
     with open("new/predictions.csv") as file:
         found = list(csv.reader(file))
     np.testing.assert_allclose(
-        np.array([row[2:] for row in found[1:]], float), np.array([row[1:] for row in first[1:]], float), rtol=1e-9
+        np.array([row[1:] for row in found[1:]], float), np.array([row[1:] for row in first[1:]], float), rtol=1e-9
     )
     assert lem.load("fit/fit.npz").predict([0, 9]).tolist() == [int(found[1][1]), int(found[6][1])]
     code, _, told = run("predict", "fit", table(tmp_path / "c.csv", "other"), "--out", "new")

@@ -78,6 +78,9 @@ def declared(**fields: Any) -> Any:
 
 HOSTILE: dict[str, Any] = {
     "another status": put(status="splendid"),
+    "nodes of no latent": put(latent={"is": "families.Poisson", "with": {}}),
+    "nodes without end": put(latent={"is": "Continuous", "with": {"dim": 1, "size": 2**40}}),
+    "edges of other params": put(edges=[True]),
     "a status that is none": put(status=["converged"]),
     "text for a number": put(log_likelihood="many"),
     "a huge whole number": put(iterations=10**30),
@@ -149,6 +152,28 @@ def test_an_array_that_claims_more_than_is_there(saved: Path, tmp_path: Path) ->
     with pytest.raises(ValueError, match="expected a file written by Fit.save"):
         lem.load(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_files_of_the_first_format_are_read(saved: Path, tmp_path: Path) -> None:
+    new = ("declaration", "layout", "code", "weighted", "fingerprint", "errors", "latent", "edges", "by_formula")
+
+    def first(header: dict[str, Any]) -> None:
+        for name in new:
+            header.pop(name, None)
+        header["format"] = "latentem fit 1"
+
+    path, good = rewritten(saved, tmp_path / "old.npz", first), lem.load(saved)
+    bare = lem.load(path)
+    assert (
+        bare.log_likelihood == good.log_likelihood
+        and bare.params["weights"].tolist() == good.params["weights"].tolist()
+    )
+    with pytest.raises(ValueError, match="loaded without its model"):
+        bare.log_prob([1.0])
+    again = lem.load(path, model=lem.Mixture(lem.families.Poisson(), 2), data=X)
+    np.testing.assert_array_equal(again.log_prob(), lem.load(saved, data=X).log_prob())
+    with pytest.raises(ValueError, match="pass the data of the fit"):
+        lem.load(path, model=lem.Mixture(lem.families.Poisson(), 2), data=X[:5])
 
 
 def test_save_and_load_agree_on_names(saved: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def latent_nodes(model: Model, observations: Any) -> np.ndarray | None:
     """(K, ...) latent values that all observations share, also of a `Given` posterior on common nodes; None without."""
     nodes = model.latent.nodes()
     if nodes is not None:
-        return np.asarray(nodes[0])
+        return None if isinstance(nodes[0], dict) else np.asarray(nodes[0])
     x = jax.tree.map(lambda a: jnp.asarray(a[:1]), observations)
     u = jnp.zeros((1, model.space.size))
 

@@ -8,7 +8,7 @@ What flows out: `HMM`, a value that declares itself as a `lem.Model` with factor
 - `transitions/`: kinds of transition: free, entries fixed or tied, stationary, depending on covariates.
 - `covariates`: the columns they depend on.
 - `declare`: the `lem.Model` of either.
-- `verbs`: what a fit is asked: smoothing, paths, forecasts.
+- `verbs`: what a fit is asked: smoothing, paths, forecasts; `overview`: what its summary shows first.
 
 To add a kind of transition: a file in `transitions/` (constraint, log matrix, M-step, start); `HMM` asks nothing else.
 """

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.models.hmm.verbs import simulate
+from latentem.models.hmm.verbs import simulate, simulate_like
 
 Params = dict[str, Any]
 
@@ -42,6 +42,10 @@ def chain_model(hmm: Any) -> lem.Model:
     def sample(params: Params, key: Array, n: int) -> Any:
         return simulate(hmm, params, hmm.transition(params), key, n)[1]
 
+    def sample_like(params: Params, key: Array, steps: Any, begins: Any) -> Any:
+        return simulate_like(hmm, params, key, steps, begins)[1]
+
+    given = hmm.alike and bool(hmm.covariates or family.conditional) and not hasattr(family, "of_sequences")
     factored = lem.Factored(
         hmm.first,
         hmm.transition,
@@ -62,7 +66,8 @@ def chain_model(hmm: Any) -> lem.Model:
         prior=hmm.prior,
         factored=factored,
         initial=hmm.start,
-        sample=sample if hmm.alike and not hmm.covariates else None,
+        sample=sample if hmm.alike and not hmm.covariates and not family.conditional else None,
+        sample_like=sample_like if given else None,
         name=hmm.name,
     )
 

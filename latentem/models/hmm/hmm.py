@@ -12,12 +12,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import as_family
 from latentem.constraints import Constraint
 from latentem.families import Family
 from latentem.models.hmm import covariates as columns
+from latentem.models.hmm import overview
 from latentem.models.hmm.declare import maximized_emission
 from latentem.models.hmm.states import States
-from latentem.models.hmm.transitions import Transition, known_moves, shares, sticky, transition
+from latentem.models.hmm.transitions import Transition, known_moves, reference, shares, sticky, transition
+from latentem.models.hmm.verbs import matrices
+from latentem.models.mixture import order as reordering
 
 Params = dict[str, Any]
 
@@ -86,10 +90,11 @@ class HMM(States):
     kinds: Kinds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.states, Family):
+            raise TypeError("HMM(family, number): expected HMM(states, emission), the number of states first")
         if not isinstance(self.states, int) or self.states < 1:
-            raise ValueError(f"states={self.states!r}: expected an integer >= 1")
-        if not isinstance(self.emission, Family):
-            raise TypeError(f"emission={self.emission!r}: expected a family such as lem.families.Poisson()")
+            raise ValueError(f"states={self.states!r:.60}: expected an integer >= 1")
+        as_family("emission", self.emission)
         first = self._first()
         if "initial" in self.fixed:
             raise ValueError("fixed={'initial': ...}: pass initial=... instead")
@@ -152,6 +157,47 @@ class HMM(States):
         emission = self.of_states.constraints()["components"]
         tree = {"transition": self.kinds.transition.constraint(), "emission": emission}
         return tree if self.kinds.first is None else {"initial": self.kinds.first, **tree}
+
+    def overview(self, fit: Any, errors: bool) -> list[str]:
+        """The transition matrix, its stationary distribution, how long states last."""
+        if not self.covariates:
+            return overview.overview(fit.params["transition"], None)
+        zeros = np.zeros((1, len(self.covariates)))
+        return overview.overview(matrices(fit, zeros, 1)[0], None, " where all covariates are 0")
+
+    def relabelled(self, order: Any) -> HMM:
+        """The model with its states in another order."""
+        begin = self.initial if isinstance(self.initial, str) else reordering.values(self.initial, order)
+        allowed = None if self.allowed is None else reordering.values(self.allowed, order, (0, 1))
+        held = {
+            name: value
+            if self.of_states.is_shared(name)
+            else reordering.values(value, order, (0, 1) if name == "transition" else (0,))
+            for name, value in self.fixed.items()
+        }
+        place = np.argsort(order).tolist()
+        groups = [[(place[i], place[j]) for i, j in group] for group in self.tied]
+        new = replace(
+            self,
+            initial=begin,
+            allowed=allowed,
+            fixed=reordering.mapped(self.fixed, held),
+            tied=groups or self.tied,
+            prior=self.prior_in(order),
+        )
+        if self.covariates and (held.get("transition") is not None or "transition" in dict(self.prior or {})):
+            if (order[reference(new.possible)] != reference(self.possible)[order]).any():
+                told = "relabel: another state becomes the reference of transitions that are fixed or have a prior"
+                raise ValueError(f"{told}: declare the model in the other order, and fit")
+        return new
+
+    def settled(self, params: Params) -> Params:
+        """Params of states in another order: coefficients of transitions against the reference of each row."""
+        if not self.covariates or "transition" in self.fixed:
+            return params
+        b, possible = np.asarray(params["transition"]), self.possible
+        own = b[np.arange(self.states), reference(possible)]
+        return {**params, "transition": np.where(possible[..., None], b - own[:, None], 0.0)}
 
     @property
     def begins_free(self) -> bool:

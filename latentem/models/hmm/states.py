@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import Axis, Layout
 from latentem.families import Family
 from latentem.models.hmm.declare import chain_model
 from latentem.models.hmm.verbs import Verbs
 from latentem.models.mixture import Mixture
+from latentem.models.mixture import order as reordering
 
 Params = dict[str, Any]
 
@@ -50,6 +52,24 @@ class States(Verbs):
             return None
         return self.emission.levels_of(column if self.emission.columns else None)
 
+    latent_name = "state"
+
+    def constraints(self) -> Params:
+        """Constraints of the params."""
+        raise TypeError(f"{type(self).__name__} does not say what its params are: define constraints()")
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        """What the axes of a parameter run over: states, then what they do in the family."""
+        first, *own = path
+        if first == "emission":
+            name, rest = ".".join(own), layout.of([n for n in layout.names if n not in self.covariates])
+            inner = self.emission.axes(tuple(own), rest)
+            return inner if self.of_states.is_shared(name) else (Axis("state"), *inner)
+        terms = (Axis("term", ("intercept", *self.covariates)),) if self.covariates else ()
+        return {"initial": (Axis("state"),), "transition": (Axis("state"), Axis("to"), *terms)}.get(
+            first, (Axis("state"), Axis("step"))
+        )
+
     @property
     def of_states(self) -> Mixture:
         """The states as components of a mixture: what all that concerns emissions is left to."""
@@ -58,6 +78,17 @@ class States(Verbs):
         return Mixture(
             self.emission, self.states, self.shared, fixed=fixed, prior={"components": prior} if prior else None
         )
+
+    def prior_in(self, order: Any) -> Any:
+        """The prior of the params with the states in another order."""
+        if self.prior is None:
+            return None
+        constraints: Any = {**self.constraints(), "emission": self.of_states.unshared()["components"]}
+        new = {
+            name: reordering.priors(part, constraints[name], order, (0, 1) if name == "transition" else (0,))
+            for name, part in self.prior.items()
+        }
+        return reordering.mapped(self.prior, new)
 
     def model(self) -> lem.Model:
         """The model of sequences as a `Model`; needs a declared family."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,8 @@ from jaxtyping import Array, Float
 
 import latentem as lem
 from latentem import chain
-from latentem.building import as_key, jit
-from latentem.families import Family
+from latentem.building import as_key, is_tabular, jit, tables
+from latentem.models.hmm import predictive
 
 
 class Verbs:
@@ -30,6 +31,8 @@ class Verbs:
         "sample",
         "forecast",
         "transition_expectations",
+        "predictive",
+        "transition_at",
         "step",
         "pseudo_residuals",
     )
@@ -108,6 +111,46 @@ class Verbs:
         answer = self.by_state(np.stack(found, axis=1))
         return answer[0] if series.single else answer
 
+    def predictive(self, fit: Any, horizon: int, x: Any = None, covariates: Any = None) -> Any:
+        """Distribution of the observation 1, ..., `horizon` steps after the end, a `Predictive`: `mean`, `sd`,
+        `quantile(p)`, `log_density(x)`, and the `states` it comes from; a list of them for several sequences.
+
+        Args:
+            covariates: where transitions or observations depend on some, those of each step, columns by name; where
+                only transitions do, (horizon, q) too.
+        """
+        given = declared(fit).emission.conditional and not is_tabular(covariates)
+        if given:
+            names = ", ".join(dict.fromkeys((*declared(fit).emission.covariates, *self.covariates)))
+            raise ValueError(f"predictive: what is observed depends on {names}: pass covariates= with these columns")
+        states = self.forecast(fit, horizon, x, covariates if self.covariates else None)
+        several = [states] if states.ndim == 2 else list(states)
+        found = [predictive.Predictive.of(declared(fit), fit.params["emission"], each, covariates) for each in several]
+        return found[0] if states.ndim == 2 else found
+
+    def transition_at(self, fit: Any, covariates: Any = None) -> np.ndarray:
+        """The transition matrix, (K, K), row -> column: at given covariates, where it depends on some; (n, K, K) at
+        several.
+
+        Args:
+            covariates: (q,) or (n, q) numbers, or {name: number or (n,)}.
+        """
+        if not self.covariates:
+            return matrices(fit, covariates, 1)[0]
+        one = False
+        if isinstance(covariates, Mapping):
+            one = all(np.ndim(a) == 0 for a in covariates.values())
+            covariates = {name: np.atleast_1d(a) for name, a in covariates.items()} if one else covariates
+            n = len(next(iter(covariates.values()), ()))
+        elif is_tabular(covariates):
+            n = tables.length_of(covariates)
+        else:
+            one = np.ndim(covariates) < 2
+            covariates = None if covariates is None else np.reshape(covariates, (1, -1)) if one else covariates
+            n = 1 if covariates is None else len(covariates)
+        found = matrices(fit, covariates, n)
+        return found[0] if one else found
+
     def step(self, fit: Any, state: Any, observation: Any, covariates: Any = None) -> tuple[np.ndarray, float]:
         """One step of online filtering: (p(state | all so far) (K,), log p(observation | those before)).
 
@@ -145,9 +188,13 @@ class Verbs:
         """A simulated sequence of `n` steps: observations with leading axis n.
 
         Args:
-            covariates: where transitions depend on them, those of the move into each step, (n, q); the first is not
-                looked at.
+            covariates: where transitions depend on them, those of the move into each step, (n, q), or columns by name;
+                the first is not looked at. Those of the first sequence of the data by default, and so are those of
+                regressions.
         """
+        hmm = declared(fit)
+        if hmm.emission.conditional or (hmm.covariates and covariates is None):
+            return _sample_like(fit, key, n, covariates)
         moves = matrices(fit, covariates, n)
         with jax.enable_x64(True):
             params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
@@ -164,11 +211,30 @@ class Verbs:
         series = fit.sequences(x)
         states = self.by_state(chain.predicted(fit.model, fit.params, series))
         x = declared(fit).of_emission(series.steps)
-        below, at_most = distribution(declared(fit).emission, fit.params["emission"], np.asarray(x))
+        below, at_most = distribution(declared(fit), fit.params["emission"], np.asarray(x))
         middle = np.sum(states * 0.5 * (below + at_most), axis=1)
         with jax.enable_x64(True):
             residuals = np.asarray(jax.scipy.special.ndtri(jnp.asarray(middle)))
         return series.split(residuals if series.observed is None else np.where(series.observed, residuals, np.nan))
+
+
+def _sample_like(fit: Any, key: Array, n: int, covariates: Any) -> Any:
+    """A sequence with the covariates of the first one of the data."""
+    hmm = declared(fit)
+    if fit.model.sample_like is None:
+        raise ValueError(
+            f"sample: {type(hmm.emission).__name__} needs the observations before: there is no way to draw"
+        )
+    if fit.data is None or fit.data.observations.lengths[0] < n:
+        there = "no data" if fit.data is None else f"{fit.data.observations.lengths[0]} steps in its first sequence"
+        raise ValueError(f"sample: n={n} takes the covariates of the data, and there are {there}: pass covariates=")
+    steps = jax.tree.map(lambda a: np.asarray(a)[:n], fit.data.observations.steps)
+    if covariates is not None:
+        steps = steps._replace(covariates=future(hmm, covariates, n))
+    with jax.enable_x64(True):
+        params, steps = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (fit.params, steps))
+        drawn = jax.tree.map(np.asarray, _simulate_like(hmm, params, key, steps, jnp.arange(n) == 0)[1])
+    return drawn.observed if hmm.covariates else drawn
 
 
 def declared(fit: Any) -> Any:
@@ -191,42 +257,54 @@ def matrices(fit: Any, covariates: Any, n: int) -> np.ndarray:
             params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), fit.params)
             matrix = np.exp(np.asarray(hmm.transition(params)))
         return np.broadcast_to(matrix, (n, *matrix.shape))
-    z = np.full((n, q), np.nan) if covariates is None else np.asarray(covariates, np.float64)
-    if z.shape != (n, q) or np.isnan(z).any():
-        told = "none" if covariates is None else f"shape {z.shape}" if z.shape != (n, q) else "NaN among them"
-        raise ValueError(f"covariates: {told}: expected ({n}, {q}) numbers, of {', '.join(hmm.covariates)}")
+    z = future(hmm, covariates, n)
     with jax.enable_x64(True):
         coefficients = jnp.asarray(fit.params["transition"], jnp.float64)
         return np.exp(np.asarray(hmm.kinds.transition.log_matrix(coefficients, jnp.asarray(z))))
 
 
-def distribution(family: Family, params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def future(hmm: Any, covariates: Any, n: int) -> Float[np.ndarray, "n q"]:
+    """Covariates of n moves: an array (n, q), or columns by name.
+
+    Raises:
+        ValueError: none, another shape, a column that is not there, or missing ones.
+    """
+    names = hmm.covariates
+    if is_tabular(covariates):
+        table = tables.named_columns(covariates, "covariates", names)
+        for name in names:
+            if name not in table:
+                raise ValueError(f"covariates: no column is called {name!r}: expected {', '.join(names)}")
+        covariates = np.stack([np.asarray(table[name], np.float64) for name in names], axis=1)
+    z = np.full((n, len(names)), np.nan) if covariates is None else np.asarray(covariates, np.float64)
+    if z.shape != (n, len(names)) or np.isnan(z).any():
+        told = "none" if covariates is None else f"shape {z.shape}" if z.shape != (n, len(names)) else "NaN among them"
+        raise ValueError(f"covariates: {told}: expected ({n}, {len(names)}) numbers, of {', '.join(names)}")
+    return z
+
+
+def distribution(hmm: Any, params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P(X < x), P(X <= x)) in every state, (T, K) each.
 
     Raises:
-        ValueError: for a family whose distribution function is not known here.
+        ValueError: for a family whose distribution function is not known here, or of several columns.
     """
     column = x.reshape(len(x), -1)
-    with jax.enable_x64(True):
-        one = column[:, :1]
-        if isinstance(family, lem.families.Poisson):
-            cdf = jax.scipy.stats.poisson.cdf
-            return np.asarray(cdf(one - 1, params["rate"])), np.asarray(cdf(one, params["rate"]))
-        if isinstance(family, lem.families.Exponential):
-            both = np.asarray(jax.scipy.stats.expon.cdf(one, 0.0, 1.0 / np.asarray(params["rate"])))
-            return both, both
-        if isinstance(family, lem.families.Gaussian) and column.shape[1] == 1:
-            spread = np.asarray(params["covariance"] if "covariance" in params else params["variance"])
-            scale = np.sqrt(spread.reshape(len(spread), -1)[:, 0])
-            both = np.asarray(jax.scipy.stats.norm.cdf(one, np.asarray(params["mean"]).reshape(-1), scale))
-            return both, both
-    known = "Poisson, Exponential and one-dimensional Gaussian"
-    raise ValueError(f"pseudo_residuals: no distribution function of {type(family).__name__} here: expected {known}")
+    each = predictive.Predictive(np.ones((1, hmm.states)), hmm, params, {}).each.of
+    if len(each) > 1 or hmm.emission.conditional:
+        raise ValueError("pseudo_residuals: expected one number a step, which depends on nothing but the state")
+    at_most = each[0].cdf(column)
+    return at_most - each[0].pmf(column) if hasattr(each[0].dist, "pmf") else at_most, at_most
 
 
 @partial(jit, static_argnums=0)
 def _one_step(hmm: Any, params: Any, x: Any) -> tuple[Array, Array]:
     return hmm.first(params), jnp.repeat(hmm.emission_log_prob(params, x), hmm.stages)
+
+
+@partial(jit, static_argnums=0)
+def _simulate_like(hmm: Any, params: Any, key: Array, steps: Any, begins: Array) -> tuple[Array, Any]:
+    return simulate_like(hmm, params, key, steps, begins)
 
 
 @partial(jit, static_argnums=(0, 1))
@@ -252,6 +330,30 @@ def simulate(hmm: Any, params: Any, log_moves: Float[Array, "*n M M"], key: Arra
         return hmm.emission.sample(hmm.of_states.component({"components": params["emission"]}, state), k)
 
     return states, jax.vmap(observe)(states, jax.random.split(draws, n))
+
+
+def simulate_like(hmm: Any, params: Any, key: Array, steps: Any, begins: Any) -> tuple[Array, Any]:
+    """(states (T,), steps) of sequences end to end, drawn with the covariates of these steps."""
+    first, moves, draws = jax.random.split(key, 3)
+    n = len(begins)
+    log_moves = hmm.transition(params, steps)
+    varying = log_moves.ndim == 3
+    starts = jax.random.categorical(first, hmm.first(params), shape=(n,))
+
+    def move(state: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
+        k, begin, start, *own = x
+        new = jnp.where(begin, start, jax.random.categorical(k, (own[0] if own else log_moves)[state]))
+        return new, new
+
+    every = (jax.random.split(moves, n), begins, starts, *((log_moves,) if varying else ()))
+    _, which = jax.lax.scan(move, starts[0], every)
+    states = hmm.state_of(which)
+
+    def observe(state: Array, k: Array, x: Any) -> Any:
+        return hmm.emission.sample_like(hmm.of_states.component({"components": params["emission"]}, state), k, x)
+
+    drawn = jax.vmap(observe)(states, jax.random.split(draws, n), hmm.of_emission(steps))
+    return states, steps._replace(observed=drawn) if hmm.covariates else drawn
 
 
 def _probabilities(what: str, verb: Any, fit: Any, x: Any) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from latentem.models.irt.declare import remarks as remarking
 from latentem.models.irt.declare import responses as door
 from latentem.models.irt.declare.groups import Groups
 from latentem.models.irt.declare.identified import refuse_too_few_items
+from latentem.models.irt.declare.levels import declared as declared_levels
+from latentem.models.irt.declare.levels import of_items as levels_of_items
 from latentem.models.irt.estep.bifactor import Bifactor
 from latentem.models.irt.estep.blocks import Block
 from latentem.models.irt.estep.statistics import Statistics
@@ -64,6 +66,10 @@ class IRT(Statistics, Verbs):
             {"guessing": lem.logit_normal(-1.5, 1.0)}.
         histogram: the weights of the nodes are free, with mean 0 and variance 1; unrestricted where items are known
             (`fixed`), which takes groups and several abilities.
+        categories: of the answers, from low to high, beyond those that the data show: a list for all items, or
+            {item: list}; numbers, or labels. A category that nobody chose keeps its place, and known items (`fixed`)
+            score a single person. By default those in the data; labels need an order, as that of an ordered
+            categorical, where they are more than two.
         nodes: per dimension; 61, 31 or 15 for one, two or three abilities by default.
         bounds: ends of the grid.
         quadrature: "grid", equally spaced nodes with normalised normal weights; "hermite"; "sobol",
@@ -100,6 +106,7 @@ class IRT(Statistics, Verbs):
     nodes: int | None = None
     bounds: tuple[float, float] = (-6.0, 6.0)
     quadrature: str = "grid"
+    categories: Any = None
     seen: Seen = field(default=None, repr=False)  # pyright: ignore[reportAssignmentType]  # None before any data
     _key: Any = field(init=False, repr=False)
 
@@ -110,6 +117,7 @@ class IRT(Statistics, Verbs):
                 raise TypeError(f"{name}={value!r}: expected a list of names")
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "categories", declared_levels(self.categories))
         if isinstance(self.model, Mapping):
             object.__setattr__(self, "model", tuple(self.model.items()))
         options.check(self)
@@ -136,11 +144,15 @@ class IRT(Statistics, Verbs):
         if isinstance(data, Mapping) and set(data) == {"answers", *self._columns} and self.seen is not None:
             return _model(self), data
         beside = tuple(name for name in (self.group, *self.covariates) if name is not None)
-        table = door.read(data, self.items if self.seen is None else self.seen.names, beside)
-        seen = self.seen
-        if seen is None:
+        seen, nominal = self.seen, all(model == "nominal" for model in self.models)
+        if seen is not None:
+            table = door.read(data, seen.names, beside, lambda names: seen.known(), nominal)
+        else:
+            table = door.read(data, self.items, beside, partial(levels_of_items, self.categories), nominal)
             groups = () if self.group is None else door.labels(self.group, table.others[self.group])
-            seen = Seen(table.names, door.categories(table), groups)
+            known = {**levels_of_items(self.categories, table.names), **table.levels}
+            labels = tuple(table.levels.get(name, ()) for name in table.names) if table.levels else ()
+            seen = Seen(table.names, door.categories(table, known), groups, levels=labels)
         rows: dict[str, Any] = {"answers": door.codes(table, seen.categories)}
         seen = replace(seen, complete=bool(rows["answers"].min() >= 0))
         if self.group is not None:
@@ -154,6 +166,10 @@ class IRT(Statistics, Verbs):
         if self.seen is None:
             refuse_too_few_items(model, rows)
         return model, rows
+
+    def __reduce__(self) -> Any:
+        """For pickle: what it was made of, without what follows from that."""
+        return _made, ({f.name: getattr(self, f.name) for f in fields(self) if f.init},)
 
     def stated(self) -> lem.Model:
         """The model of data that have been seen, as a `Model`."""
@@ -243,9 +259,17 @@ class IRT(Statistics, Verbs):
         """Answers of one person."""
         return simulation.one_person(self, params, key)
 
-    def remarks(self, params: Params, rows: Any) -> list[str]:
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        """Answers of one person of the group and with the covariates of x."""
+        return simulation.like_person(self, params, key, x)
+
+    def remarks(self, params: Params, rows: Any, weights: Any) -> list[str]:
         """What a reader of the fit should know."""
-        return remarking.remarks(self, params, rows)
+        return [*remarking.of_answers(self, rows, weights), *remarking.remarks(self, params, rows)]
+
+
+def _made(options: dict[str, Any]) -> IRT:
+    return IRT(**options)
 
 
 def _hashable(fixed: Mapping[str, Any]) -> Any:
@@ -272,7 +296,8 @@ def _model(irt: IRT) -> lem.Model:
         prior=irt.log_prior if irt.has_prior else None,
         separable=separable,
         start=irt.start,
-        sample=irt.sample_one,
+        sample=None if irt.covariates else irt.sample_one,
+        sample_like=irt.sample_like if irt.group or irt.covariates else None,
         name=irt.name,
         declaration=irt,
     )
@@ -289,7 +314,8 @@ def _bifactor(irt: IRT) -> lem.Model:
             whole.features, whole.natural, whole.maximize, includes_prior=True, e_step=whole.e_step
         ),
         start=irt.start,
-        sample=irt.sample_one,
+        sample=None if irt.covariates else irt.sample_one,
+        sample_like=irt.sample_like if irt.group or irt.covariates else None,
         name=irt.name,
         declaration=irt,
     )

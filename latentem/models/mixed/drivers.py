@@ -56,7 +56,7 @@ def linear(model: Mixed, table: Any, design: Design, options: Any, limit: int, b
         gradient=float(np.max(np.abs(solved.point.score * solved.scales))),
         notes=tuple(notes),
         declaration=model,
-        table=table,
+        frame=table,
         weights=options.get("weights"),
     )
     found.__dict__["solved"] = solved
@@ -94,7 +94,7 @@ def generalised(model: Mixed, table: Any, design: Design, options: Any, limit: i
         name=model.name,
         notes=tuple(notes),
         declaration=model,
-        table=table,
+        frame=table,
         weights=options.get("weights"),
     )
     found.__dict__["solved"] = solved
@@ -127,7 +127,7 @@ def several(model: Mixed, table: Any, design: Design, options: Any, limit: int, 
         name=model.name,
         notes=tuple(notes),
         declaration=model,
-        table=table,
+        frame=table,
         weights=options.get("weights"),
     )
     found.__dict__["solved"] = solved

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem.building import WholeFit
-from latentem.models.mixed import components, effects, profile, records, responses, simulation, summary
+from latentem.models.mixed import components, effects, profile, records, responses, simulation, summary, tables
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
 from latentem.models.mixed.families import FAMILIES
 from latentem.models.mixed.generalised import Approximated
@@ -35,6 +35,8 @@ class GeneralisedFit(WholeFit):
     bootstrap = responses.bootstrap
     profile = profile.profile
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
+    table = tables.table
+    augment = tables.augment
 
     @cached_property
     def solved(self) -> Approximated:
@@ -44,7 +46,7 @@ class GeneralisedFit(WholeFit):
             ValueError: it was loaded without its model or its data.
         """
         self.refuse_bare()
-        return self.declaration.solved_at(self.table, self.weights, self.params)
+        return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
@@ -99,6 +101,8 @@ class MixedFit(WholeFit):
     bootstrap = simulation.bootstrap
     profile = profile.profile
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
+    table = tables.table
+    augment = tables.augment
 
     @cached_property
     def solved(self) -> Solved:
@@ -108,7 +112,7 @@ class MixedFit(WholeFit):
             ValueError: it was loaded without its model or its data.
         """
         self.refuse_bare()
-        return self.declaration.solved_at(self.table, self.weights, self.params)
+        return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:

@@ -122,7 +122,7 @@ class Mixed:
         """A fit that was saved, with its table or None."""
         several = len(parse(self.formula).responses) > 1
         linear = TraitsFit if several else MixedFit
-        return (linear if self.family == "gaussian" else GeneralisedFit)(**fields, declaration=self, table=table)
+        return (linear if self.family == "gaussian" else GeneralisedFit)(**fields, declaration=self, frame=table)
 
     def solved_at(self, table: Any, weights: Any, params: Any) -> Any:
         """The arrays behind given params; a generalised model settles there once more."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem.building import WholeFit
-from latentem.models.mixed import components, effects, summary
+from latentem.models.mixed import components, effects, summary, tables
 from latentem.models.mixed import formula as formulas
 from latentem.models.mixed.declare import levels_of
 from latentem.models.mixed.simulation import generator
@@ -32,6 +32,7 @@ class TraitsFit(WholeFit):
     variance_components = components.variance_components
     function_of_components = components.function_of_components
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
+    table = tables.table
 
     @cached_property
     def solved(self) -> Traits:
@@ -41,7 +42,7 @@ class TraitsFit(WholeFit):
             ValueError: it was loaded without its model or its data.
         """
         self.refuse_bare()
-        return self.declaration.solved_at(self.table, self.weights, self.params)
+        return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import latentem as lem
+from latentem.building import Axis, Layout, as_family
 from latentem.families import Family, Gaussian, Restrictions
 from latentem.models.mixture import initial as starts
+from latentem.models.mixture import order as reordering
 from latentem.models.mixture.names import covers, map_named, names
 
 Params = dict[str, Any]
@@ -52,8 +54,11 @@ class Mixture(Family):
     accepts_missing = True
 
     def __post_init__(self) -> None:
+        if isinstance(self.family, int) and not isinstance(self.components, int):
+            raise TypeError("Mixture(number, family): expected Mixture(family, components), the family first")
+        as_family("Mixture: family", self.family)
         if not isinstance(self.components, int) or self.components < 1:
-            raise ValueError(f"components={self.components!r}: expected an integer >= 1")
+            raise ValueError(f"components={self.components!r:.60}: expected an integer >= 1")
         if self.start not in ("k-means++", "random"):
             raise ValueError(f"start={self.start!r}: expected 'k-means++' or 'random'")
         fixed = tuple((name, lem.fixed(value)) for name, value in sorted(self.fixed.items()))
@@ -83,6 +88,16 @@ class Mixture(Family):
         family, x = self.family.read(x)
         return replace(self, family=family), x
 
+    latent_name = "component"
+
+    def axes(self, path: tuple[str, ...], layout: Layout) -> tuple[Axis, ...]:
+        """What the axes of a parameter run over: components, then what they do in the family."""
+        components = (Axis("component"),)
+        if path == ("weights",):
+            return components
+        own = self.family.axes(path[1:], layout)
+        return own if self.is_shared(".".join(path[1:])) else components + own
+
     def constraints(self) -> Params:
         components = map_named(
             lambda name, constraint: constraint if self.is_shared(name) else constraint.batched(self.components),
@@ -96,6 +111,26 @@ class Mixture(Family):
     def model(self) -> lem.Model:
         """The mixture as a `Model`; needs a declared family (`declare(x)` fills in the dimension)."""
         return _model(self)
+
+    def relabelled(self, order: Any) -> Mixture:
+        """The mixture with its components in another order."""
+        held = reordering.mapped(
+            self.fixed,
+            {
+                name: value if self.is_shared(name) else reordering.values(value, order)
+                for name, value in self.fixed.items()
+            },
+        )
+        if self.prior is not None and not isinstance(self.prior, Mapping):
+            raise ValueError(reordering.UNKNOWN)
+        prior = reordering.priors(self.prior, self.unshared(), order)
+        return self if held is self.fixed and prior is self.prior else replace(self, fixed=held, prior=prior)
+
+    def unshared(self) -> Params:
+        """Constraints of the params, of those that are shared without any axis."""
+        whole = self.constraints()
+        own = map_named(lambda name, c: lem.real() if self.is_shared(name) else c, whole["components"])
+        return {**whole, "components": own}
 
     @property
     def name(self) -> str:
@@ -146,6 +181,15 @@ class Mixture(Family):
         which, draw = jax.random.split(key)
         k = jax.random.categorical(which, jnp.log(params["weights"]))
         return self.family.sample(self.component(params, k), draw)
+
+    @property
+    def conditional(self) -> bool:
+        return self.family.conditional
+
+    def sample_like(self, params: Params, key: Array, x: Any) -> Any:
+        which, draw = jax.random.split(key)
+        k = jax.random.categorical(which, jnp.log(params["weights"]))
+        return self.family.sample_like(self.component(params, k), draw, x)
 
     # --- sufficient statistics
 
@@ -274,6 +318,7 @@ def _model(mixture: Mixture) -> lem.Model:
         separable=separable,
         initial=mixture.initial,
         start=mixture.alone if mixture.components == 1 and not isinstance(mixture.family, Mixture) else None,
-        sample=mixture.sample,
+        sample=None if mixture.conditional else mixture.sample,
+        sample_like=mixture.sample_like if mixture.conditional else None,
         name=mixture.name,
     )

@@ -134,7 +134,7 @@ class Structure(ModalVerbs, Chained):
             "noise": 0.05 * variance,
         }
 
-    def remarks(self, params: Params, data: Any) -> tuple[str, ...]:
+    def remarks(self, params: Params, data: Any, weights: Any) -> tuple[str, ...]:
         """What to know of a mode before it is believed."""
         found = []
         for k in np.argsort(params["frequency"]):

@@ -15,7 +15,7 @@ from latentem.models.hmm.transitions.base import Transition
 from latentem.models.hmm.transitions.counts import known_moves, log, shares, sticky, with_prior
 from latentem.models.hmm.transitions.free import Free
 from latentem.models.hmm.transitions.kinds import transition
-from latentem.models.hmm.transitions.logit import Logit
+from latentem.models.hmm.transitions.logit import Logit, reference
 from latentem.models.hmm.transitions.restricted import Restricted
 from latentem.models.hmm.transitions.stationary import Stationary
 
@@ -27,6 +27,7 @@ __all__ = [
     "Transition",
     "known_moves",
     "log",
+    "reference",
     "shares",
     "sticky",
     "transition",

@@ -42,10 +42,7 @@ def simulate(fit: Any, key: Any, n: int) -> dict[str, np.ndarray]:
     with jax.enable_x64(True):
         rows = {"answers": jnp.zeros((n, 1), jnp.int8), **{name: jnp.asarray(a) for name, a in beside.items()}}
         codes = np.asarray(_answers(irt, jax.tree.map(jnp.asarray, fit.params), rows, what))
-    columns = {
-        name: np.array(categories)[codes[:, j]]
-        for j, (name, categories) in enumerate(zip(irt.seen.names, irt.seen.categories, strict=True))
-    }
+    columns = {name: np.array(irt.seen.labels(j))[codes[:, j]] for j, name in enumerate(irt.seen.names)}
     if irt.group is not None:
         columns[irt.group] = np.array(irt.seen.groups)[beside["group"]]
     for i, name in enumerate(irt.covariates):
@@ -92,6 +89,12 @@ def one_person(irt: Declared, params: Any, key: Array) -> dict[str, Any]:
         theta = jax.random.multivariate_normal(draw, mean[group], covariance[group])
     row["answers"] = _answer(irt, params, theta, group, answer)
     return row
+
+
+def like_person(irt: Declared, params: Any, key: Array, row: Any) -> dict[str, Any]:
+    """Answers of one person of the group and with the covariates of another."""
+    one = jax.tree.map(lambda a: jnp.asarray(a)[None], row)
+    return {**row, "answers": _answers(irt, params, one, key)[0]}
 
 
 def _answer(irt: Declared, params: Any, theta: Float[Array, " D"], group: Any, key: Array) -> Int[Array, " J"]:

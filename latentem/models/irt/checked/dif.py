@@ -165,6 +165,7 @@ class Study:
         renamed = {irt.seen.names[j]: name for name, j in zip(names, order, strict=True)}
         fixed = {renamed.get(n, n) if isinstance(v, Mapping) else n: v for n, v in irt.fixed.items()}
         several = isinstance(irt.model, tuple)
+        categories = tuple(tuple(range(len(irt.seen.categories[j]))) for j in order)
         return replace(
             irt,
             model={renamed[irt.seen.names[j]]: self._model(irt.seen.names[j]) for j in order} if several else irt.model,
@@ -172,9 +173,7 @@ class Study:
             loadings=None if irt.loadings is None else np.asarray(irt.loadings)[order],
             fixed=fixed,
             free_items=names[: len(free)],
-            seen=replace(
-                irt.seen, names=names, categories=tuple(tuple(range(len(irt.seen.categories[j]))) for j in order)
-            ),
+            seen=replace(irt.seen, names=names, categories=categories, levels=()),
         )
 
     def fit(self, free: frozenset[int], start: Known) -> tuple[lem.Fit, Known]:

@@ -12,7 +12,6 @@ from jaxtyping import Float
 
 from latentem.building import jit
 from latentem.models.irt.asked.lord_wingersky import rest_scores
-from latentem.models.irt.asked.sum_scores import highest
 from latentem.models.irt.checked.deviations import deviations, mean_squares
 from latentem.models.irt.declared import Declared
 
@@ -99,7 +98,7 @@ def _tables(fit: Any) -> tuple[Float[np.ndarray, "J S C"], Float[np.ndarray, "J 
     if not whole.any():
         return None
     answers, weights = answers[whole], weights[whole]
-    sums, best = answers.sum(axis=1, dtype=int), highest(irt)
+    sums, best = answers.sum(axis=1, dtype=int), _highest(irt)
     with jax.enable_x64(True):
         chance = np.asarray(_chances(irt, fit.params))
     items, _, categories = chance.shape
@@ -116,7 +115,7 @@ def _chances(irt: Declared, params: Any) -> Float[Any, "J S C"]:
     table = jnp.exp(irt.table(params, jnp.asarray(irt.grid.values, jnp.result_type(float))))[:, 0]
     one = {"answers": jnp.zeros((1, 1), jnp.int8)}
     weights = jax.nn.softmax(irt.log_weights(params, one)[0])
-    best = highest(irt)
+    best = _highest(irt)
     rest = rest_scores(table, best)  # (J, K, S)
 
     def of_item(p: Any, others: Any) -> Float[Any, "S C"]:
@@ -127,6 +126,11 @@ def _chances(irt: Declared, params: Any) -> Float[Any, "J S C"]:
         return both / jnp.where(total > 0, total, 1.0)
 
     return jax.vmap(of_item, in_axes=(1, 0))(table, rest)
+
+
+def _highest(irt: Declared) -> int:
+    """The largest sum of codes: categories count as consecutive here, whatever their numbers."""
+    return sum(len(categories) - 1 for categories in irt.seen.categories)
 
 
 def collapsed(observed: Table, expected: Table) -> tuple[Table, Table]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from latentem.building import tables
+from latentem.models.irt.declare.levels import coded
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,44 @@ class Table:
         names: of the items.
         answers: (N, J), NaN where missing.
         others: {name: column} that are not items.
+        levels: {item: labels in their order} of items whose answers are labels; these are numbered from 0.
     """
 
     names: tuple[str, ...]
     answers: Float[np.ndarray, "N J"] | Int[np.ndarray, "N J"]
     others: Mapping[str, np.ndarray]
+    levels: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table:
+def read(
+    data: Any,
+    items: Sequence[str] | None,
+    others: Sequence[str],
+    known: Callable[[Sequence[str]], Mapping[str, tuple[Any, ...]]] = lambda names: {},
+    nominal: bool = False,
+) -> Table:
     """Items and other columns of an array (persons x items), a table, a dict of columns, or a dict with one matrix
     under "responses" and columns beside it.
+
+    Args:
+        known: from names of items to the categories that are declared, or known from the data of a fit.
+        nominal: whether the order of categories means nothing.
 
     Raises:
         ValueError, TypeError: in one line, for what is no such table.
     """
     if tables.is_table(data):
         wanted = None if items is None else {*items, *others}
-        data = tables.columns_of(data, "responses", only=wanted, text=others)
+        data = {str(name): column for name, column in tables.named_columns(data, "responses", wanted).items()}
+        data = {name: _entries(a) if name in others else a for name, a in data.items()}
+    if tables.is_structured(data):
+        data = {name: data[name] for name in data.dtype.names}
     if not isinstance(data, Mapping):
+        words = _words(data)
+        if words is not None and not others:
+            names = tuple(items) if items is not None else tuple(f"item_{j + 1}" for j in range(words.shape[1]))
+            if len(names) == words.shape[1]:
+                return read(dict(zip(names, words.T, strict=True)), names, (), known, nominal)
         matrix = _numbers("responses", data)
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise ValueError(f"responses have shape {matrix.shape}: expected (persons, items), one of each at least")
@@ -48,7 +69,7 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
                 f'{{"responses": (persons, items), {others[0]!r}: ...}}'
             )
         return Table(_chosen(items, tuple(f"item_{j + 1}" for j in range(matrix.shape[1])), matrix), matrix, {})
-    columns: dict[str, np.ndarray] = {}
+    columns: dict[str, Any] = {}
     for name, value in data.items():
         if name in others:
             columns[name] = beside(name, value)
@@ -56,7 +77,9 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
         if items is not None and name not in items and name != "responses":
             continue
         if tables.is_table(value):
-            found = tables.columns_of(value, name)
+            found = tables.named_columns(value, name)
+        elif (labels := _labels(f"responses[{name!r}]", value)) is not None:
+            found = {str(name): labels}
         else:
             array = _numbers(f"responses[{name!r}]", value)
             if array.ndim not in (1, 2):
@@ -85,8 +108,45 @@ def read(data: Any, items: Sequence[str] | None, others: Sequence[str]) -> Table
         raise ValueError(f"columns differ in their number of persons ({told}): give each the same number")
     if not lengths[names[0]]:
         raise ValueError("responses hold no persons: expected a row for each person")
+    declared, levels = known(names), {}
+    for name in names:
+        if isinstance(columns[name], tables.Labels):
+            columns[name], own = coded(name, columns[name], declared.get(name), nominal)
+            if own is not None:
+                levels[name] = own
+        elif name in declared and all(isinstance(level, str) for level in declared[name]):
+            if not np.isnan(np.asarray(columns[name], float)).all():
+                raise TypeError(f"item {name!r} holds numbers: expected labels, {list(declared[name])}")
+            levels[name] = declared[name]
     answers = np.stack([columns[name] for name in names], axis=1)
-    return Table(names, answers, {name: columns[name] for name in others})
+    return Table(names, answers, {name: columns[name] for name in others}, levels)
+
+
+def _entries(column: Any) -> np.ndarray:
+    return column.values if isinstance(column, tables.Labels) else np.asarray(column)
+
+
+def _words(data: Any) -> np.ndarray | None:
+    """Persons by items of text; None for anything else."""
+    try:
+        array = np.asarray(data) if isinstance(data, list | tuple | np.ndarray) else np.zeros(0)
+    except ValueError:  # rows of different lengths
+        return None
+    text = array.dtype.kind in "US" or (array.dtype.kind == "O" and any(isinstance(cell, str) for cell in array.flat))
+    return array if text and array.ndim == 2 else None
+
+
+def _labels(name: str, value: Any) -> tables.Labels | None:
+    """A column of labels; None for numbers, or what is no column."""
+    if isinstance(value, tables.Labels):
+        return value
+    if isinstance(value, np.ndarray | jax.Array) and getattr(value.dtype, "kind", "") in "biuf":
+        return None
+    try:
+        found = tables.column(name, value)
+    except (TypeError, ValueError):
+        return None
+    return found if isinstance(found, tables.Labels) else None
 
 
 def responses(person: Any, item: Any, response: Any) -> dict[str, np.ndarray]:
@@ -167,8 +227,11 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def categories(table: Table) -> tuple[tuple[int, ...], ...]:
-    """The categories of every item, ascending, as they stand in the data.
+def categories(table: Table, known: Mapping[str, tuple[Any, ...]]) -> tuple[tuple[int, ...], ...]:
+    """The categories of every item, ascending, as they stand in the data, or as declared; labels are numbered.
+
+    Args:
+        known: {item: categories} that are declared.
 
     Raises:
         ValueError: an item nobody answered, one with one category, or answers that are not whole numbers.
@@ -176,6 +239,10 @@ def categories(table: Table) -> tuple[tuple[int, ...], ...]:
     found = []
     for j, name in enumerate(table.names):
         column = table.answers[:, j]
+        if name in known:
+            labels = all(isinstance(level, str) for level in known[name])
+            found.append(tuple(range(len(known[name]))) if labels else known[name])
+            continue
         if column.dtype.kind == "f":
             column = column[~np.isnan(column)]
             wrong = np.flatnonzero(column != np.round(column))
