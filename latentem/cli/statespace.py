@@ -98,13 +98,13 @@ def _model(options: argparse.Namespace) -> Any:
 def _write(fit: Fit, options: argparse.Namespace) -> str:
     """Write the files; what they are called."""
     paths, filled = fit.smooth(), fit.impute()
-    d = paths.mean.shape[1]
     spread = np.sqrt(np.maximum(np.diagonal(paths.covariance, axis1=1, axis2=2), 0.0))
-    header = [*(f"state_{k}" for k in range(d)), *(f"sd_{k}" for k in range(d)), *options.columns]
+    columns = {f"state_{k}": state for k, state in enumerate(paths.mean.T)}
+    columns |= {f"sd_{k}": deviation for k, deviation in enumerate(spread.T)}
+    columns |= dict(zip(options.columns, filled.T, strict=True))
     results = common.Results(options.out)
     results.fit(fit)
-    table = np.concatenate([paths.mean, spread, filled], axis=1).tolist()
-    results.table("states.csv", *common.with_id(options.data, options.id, header, table))
+    results.table("states.csv", *common.of_rows(options.data, [options.id], columns))
     if options.horizon:
         ahead = fit.forecast(options.horizon)
         header = [f"{name}_{what}" for what in ("mean", "lower", "upper") for name in options.columns]
