@@ -23,7 +23,7 @@ if is_command(sys.argv, sys.orig_argv):  # before what takes seconds to import
     sys.excepthook = end_in_one_line(sys.excepthook)
 
 from latentem import building, chain, durations, families, field, kalman, posterior, priors
-from latentem.ascent.acceleration import SQUAREM, Anderson, Plain
+from latentem.ascent.acceleration import PX, SQUAREM, Anderson, AverageInformation, Plain
 from latentem.ascent.annealing import Annealing
 from latentem.ascent.fixed_point import accelerate
 from latentem.ascent.iteration import em
@@ -37,6 +37,7 @@ from latentem.constraints import (
     ParameterSpace,
     correlation,
     covariance,
+    diagonal,
     fixed,
     interval,
     ordered,
@@ -100,8 +101,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AR",
+    "PX",
     "SQUAREM",
     "Anderson",
+    "AverageInformation",
     "Annealing",
     "Bootstrap",
     "Chain",
@@ -155,6 +158,7 @@ __all__ = [
     "chain",
     "correlation",
     "covariance",
+    "diagonal",
     "datasets",
     "durations",
     "em",

@@ -3,7 +3,7 @@
 - `jit`, `seldom`: compile a function as the package does, so that no program waits for the thread pool and Ctrl-C is
   heard; `seldom` for what runs a few times, compiled in two thirds of the time.
 - `chunk_rows`, `chunked_map`, `chunked_sum`: over rows in cache-sized chunks.
-- `climb`, `observed_information`: EM and Newton on the host, from scores alone.
+- `climb`, `observed_information`: EM and Newton on the host, from scores alone; `climb_on_host`: EM and SQUAREM there.
 - `newton_ascent`: damped Newton steps from value, gradient and Hessian.
 - `plus_plus`, `assigned`, `beside_known`, `standardised`, `coordinates`, `near`, `thin`, `thin_known`: k-means++ seeds.
 - `fewer_than`: what is said of fewer distinct rows than components.
@@ -26,6 +26,8 @@
 0.05
 """
 
+from latentem.ascent.host import HostEnd
+from latentem.ascent.host import climb as climb_on_host
 from latentem.ascent.newton_on_host import Climb, climb, observed_information
 from latentem.data import tables
 from latentem.data.counts import sparse_counts
@@ -65,6 +67,8 @@ __all__ = [
     "Axis",
     "aligned",
     "Climb",
+    "HostEnd",
+    "climb_on_host",
     "Layout",
     "WholeFit",
     "sparse_counts",

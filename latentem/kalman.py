@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from latentem.constraints.entrywise import Diagonal, Entries
 from latentem.data import Data
 from latentem.data.sequences import Sequences
 from latentem.forms.kalman.form import KalmanForm
 from latentem.forms.kalman.lanes import Rows, of_steps
 from latentem.forms.kalman.moments import Moments, Regression
 from latentem.forms.kalman.readings import Told
+from latentem.forms.kalman.regression import regress, variances
+from latentem.forms.kalman.smoother import Smoothed
 from latentem.forms.kalman.start import stationary
-from latentem.forms.kalman.walk import Smoothed, State
+from latentem.forms.kalman.walk import State
 from latentem.model import Model
 from latentem.model.gaussian_chain import GaussianChain, LinearGaussian, System
 from latentem.numerics.compiled import jit
@@ -74,7 +75,13 @@ class Filtered(NamedTuple):
 
 
 def matrices(model: Model, params: Any) -> System:
-    """The matrices at these params, NumPy arrays in float64."""
+    """The matrices at these params, NumPy arrays in float64.
+
+    Raises:
+        ValueError: they vary from step to step.
+    """
+    if KalmanForm(model).factors.varying:
+        raise ValueError(f"{model.name}: its matrices vary from step to step: call the system of the model at one step")
     with jax.enable_x64(True):
         found: Any = [np.asarray(a) for a in _system(model, _params(params))]
         return System(*found)
@@ -129,55 +136,6 @@ def simulated(system: System, rng: np.random.Generator, n: int, u: Any = None, v
     if v is not None and np.size(v):
         readings = readings + np.asarray(v) @ system.offset.T
     return states, readings
-
-
-def regress(found: Regression, constraint: Any, precision: Float[Array, "r r"] | None, old: Array) -> Array:
-    """The coefficients (r, m) that maximise an expected log density, under what is given or equal among them.
-
-    Args:
-        found: sums; with a leading axis of r regressions of one variable each, or of r variables together.
-        constraint: `Entries` of the coefficients, or None where all are free.
-        precision: (r, r), inverse of the noise; (r,) for regressions of one variable each.
-        old: returned where nothing is free.
-
-    Source: Holmes (2013), arXiv:1302.3919, the EM algorithm of MARSS.
-    """
-    several = found.xx.ndim == 3
-    if constraint is None:
-        if several:
-            return jax.vmap(jnp.linalg.solve)(found.xx, found.yx[:, 0])
-        return jnp.linalg.solve(found.xx, found.yx.T).T
-    assert isinstance(constraint, Entries) and precision is not None
-    if not constraint.size:
-        return old
-    which = (constraint.groups == np.arange(constraint.size)[:, None, None]).astype(old.dtype)
-    fixed = jnp.asarray(constraint.fixed, old.dtype)
-    if several:
-        weighed = jnp.einsum("gpi,p,pij->gpj", which, precision, found.xx)
-        right = jnp.einsum("gpi,p,pi->g", which, precision, found.yx[:, 0]) - jnp.einsum("gpj,pj->g", weighed, fixed)
-        left = jnp.einsum("gpj,hpj->gh", weighed, which)
-    else:
-        weighed = jnp.einsum("rk,gri,ij->gkj", precision, which, found.xx)
-        right = jnp.einsum("gri,rk,ki->g", which, precision, found.yx) - jnp.einsum("gkj,kj->g", weighed, fixed)
-        left = jnp.einsum("gkj,hkj->gh", weighed, which)
-    return constraint.constrain(jnp.linalg.solve(left, right))
-
-
-def variances(spread: Float[Array, " d"], n: Array, constraint: Diagonal, old: Array) -> Array:
-    """Diagonal (d, d) of the variances that maximise an expected log density, under what is given or equal.
-
-    Args:
-        spread: sums of squares of each variable.
-        n: terms in each, () or (d,).
-        constraint: of the matrix.
-        old: returned where nothing is free.
-    """
-    if not constraint.size:
-        return old
-    which = (constraint.groups == np.arange(constraint.size)[:, None]).astype(spread.dtype)
-    free = (which @ spread) / (which @ jnp.broadcast_to(n, spread.shape))
-    fixed = jnp.asarray(np.array(constraint.given), spread.dtype)
-    return jnp.diag(jnp.where(constraint.groups >= 0, free[np.maximum(constraint.groups, 0)], fixed))
 
 
 # --- on lanes

@@ -59,6 +59,9 @@ FACTORS = RNG.normal(size=(N, 1)) * [1.0, 0.8, -0.6] + 0.7 * RNG.normal(size=(N,
 PERSONS = RNG.normal(size=(20 * N, 1)) * [1.5, 1.0, 1.2, 0.9] + [0.5, -0.5, 0.0, 0.8]
 TESTLETS = (RNG.random(PERSONS.shape) < 1 / (1 + np.exp(-PERSONS))).astype(float)
 
+WALK, NOISE = np.random.default_rng(12).normal(size=(2, N))
+LEVELS = np.cumsum(WALK) + 1.5 * NOISE
+
 POISSON = {"weight": lem.simplex(2), "rate": lem.positive(2)}
 POISSON_START = {"weight": [0.4, 0.6], "rate": [1.5, 6.0]}
 RASCH = {"difficulty": lem.real(3)}
@@ -132,6 +135,12 @@ SHAPES = (
     ),
     Shape("hmm", lambda: lem.HMM(2, lem.families.Poisson()), [RUNS[:10], RUNS[10:]]),
     Shape("hsmm", lambda: lem.HSMM(2, lem.families.Poisson(), lem.durations.Poisson(6)), [RUNS[:10], RUNS[10:]]),
+    Shape("local level", lem.LocalLevel, [LEVELS[:12], LEVELS[12:]]),
+    Shape(
+        "state space",
+        lambda: lem.StateSpace(1, process="identity", initial=([0.0], [[1.0]])),
+        [LEVELS[:12], LEVELS[12:]],
+    ),
     Shape("2pl", lambda: lem.IRT("2pl", nodes=9), TESTLETS),
     Shape("bifactor", lambda: lem.IRT("rasch", specific=("a", "a", "b", "b"), variance="fixed", nodes=5), TESTLETS),
     Shape("mixture", lambda: lem.Mixture(lem.families.Poisson(), 2), COUNTS),

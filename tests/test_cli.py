@@ -308,7 +308,8 @@ def test_demo(run: Run, tmp_path: Path) -> None:
     assert "calm: 13.13 earthquakes a year" in printed and "restless: 29.71" in printed
     assert "log-likelihood -2658.805114" in printed  # R's mirt
     assert "ability of -1.87, give or take 0.69" in printed and "ability of 0.73, give or take 0.80" in printed
-    for name in ("deaths.png", "old_faithful.png", "earthquakes.png", "lsat7.png"):
+    assert "simulated were 10." in printed and "simulated were 6." in printed
+    for name in ("deaths.png", "old_faithful.png", "earthquakes.png", "lsat7.png", "sleep.png"):
         assert str(Path("latentem-demo") / name) in printed
         assert (tmp_path / "latentem-demo" / name).read_bytes().startswith(b"\x89PNG")
 

@@ -17,6 +17,8 @@ from latentem.constraints import (
     ParameterSpace,
     correlation,
     covariance,
+    diagonal,
+    entries,
     fixed,
     interval,
     ordered,
@@ -49,6 +51,9 @@ CASES: dict[str, Constraint] = {
     "fixed": fixed([[1.0, 2.5]]),
     "tied": tied([[np.nan] * 3, [np.nan, 0.2, np.nan], [np.nan] * 3], [[(0, 0), (2, 2)], [(1, 0), (1, 2)]]),
     "repeated": repeated(simplex(3), [0, 1, 0, 2, 1]),
+    "entries": entries([["a", 0.0, np.nan], [1.5, "a", np.nan]]),
+    "diagonal": diagonal(["a", 0.0, np.nan, "a"]),
+    "diagonal of free ones": diagonal(2),
     "pattern": pattern([[False, True], [True, True]]),
 }
 PLAIN = {name: case for name, case in CASES.items() if case.size and "batch" not in name}
@@ -543,12 +548,12 @@ def test_space_round_trip_and_order(space, x64):
 
 
 def test_space_log_det_is_that_of_all_free_entries(space, x64):
-    def entries(u):
+    def free_entries(u):
         natural = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(space.constrain(u))])
         return natural[np.array([space.natural_names.index(name) for name in space.free_names])]
 
     u = np.linspace(-1, 1, space.size)
-    expected = np.linalg.slogdet(jax.jit(jax.jacfwd(entries))(u))[1]
+    expected = np.linalg.slogdet(jax.jit(jax.jacfwd(free_entries))(u))[1]
     np.testing.assert_allclose(jax.jit(space.log_det_jacobian)(u), expected, rtol=1e-12)
 
 

@@ -18,7 +18,9 @@ from latentem.numerics.compiled import jit
 PACKAGE = str(Path(lem.__file__).parent)
 Entry = Callable[[Shape, Path], Any]
 
-CHAINS = ("chain", "hmm", "hsmm")
+FINITE_CHAINS = ("chain", "hmm", "hsmm")
+GAUSSIAN_CHAINS = ("local level", "state space")
+CHAINS = (*FINITE_CHAINS, *GAUSSIAN_CHAINS)
 ROWS = tuple(shape.name for shape in SHAPES if shape.name not in CHAINS)
 NO_NODES = ("adaptive", "hessian")
 HARD = ("hard", "k-means")
@@ -146,10 +148,11 @@ ENTRIES: tuple[Entry, ...] = (
 #: What is refused, and by which words; everything else works.
 REFUSED: dict[tuple[str, str], str] = {
     **{("solve", name): "is laid out on the host and cannot be differentiated" for name in CHAINS},
-    **{("online", name): "is a chain, whose statistics are not averaged over batches yet" for name in CHAINS},
+    **{("online", name): "is a chain, whose statistics are not averaged over batches" for name in CHAINS},
     **{("online", name): "has no sufficient statistics to average" for name in (*NO_NODES, "given")},
     **{("posterior", name): "is a chain: use smooth" for name in CHAINS},
-    **{("predict", name): "is a chain: use viterbi" for name in CHAINS},
+    **{("predict", name): "is a chain: use viterbi" for name in FINITE_CHAINS},
+    **{("predict", name): "is a chain of continuous states: use smooth" for name in GAUSSIAN_CHAINS},
     **{("predict", name): "is not finite: use posterior" for name in ROWS if name not in ("finite", *HARD)},
     **{("annealing", name): "cannot be flattened" for name in (*CHAINS, *NO_NODES, *HARD, "given", "bifactor")},
     **{("sensitivity", name): "hard assignments maximise no likelihood" for name in HARD},
@@ -159,6 +162,7 @@ REFUSED: dict[tuple[str, str], str] = {
         for name in ("sobol", "hessian", "given", "k-means")
     },
 }
+REFUSED |= {("bootstrap", name): "declares no sampler" for name in GAUSSIAN_CHAINS}
 for name in ("mixture", "mixture of one"):
     del REFUSED["predict", name]
 

@@ -22,7 +22,7 @@ class Status(Enum):
     )
     approximate = (
         "converged to a maximum of an approximation or a bound, not of the likelihood itself: standard errors and "
-        "likelihood-ratio tests do not hold"
+        "likelihood-ratio tests hold no better than it does"
     )
     subsets = (
         "ran the passes asked for; ordered subsets do not ascend and need not converge: pass the result as initial= to "

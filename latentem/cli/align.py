@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from latentem.cli import arrays, common
-from latentem.cli.errors import InputError, one_line
 
 MODELS = ("ibm1", "ibm2", "hmm")
 
@@ -47,16 +46,11 @@ def run(options: argparse.Namespace) -> int:
         links = fit.symmetrise(arrays.fitted("align", options, options.target, model, data[::-1], **more))
     lines = [" ".join(f"{i}-{j}" for i, j in sorted(pair)) for pair in links]
     if options.out is None:
-        print("\n".join(lines))
-        return arrays.code("align", fit, True)
-    arrays.told(fit)
-    try:
-        (options.out / "alignments.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {options.out}: {error.strerror or one_line(error)}") from None
+        return arrays.finished("align", fit, lines, None, True)
     sources = fit.declaration.corpus.source_words
     rows = [(s or "NULL", t, p) for s in sources for t, p in fit.translations(s, 10)]
-    common.write_table(options.out / "translations.csv", ["source", "target", "probability"], rows)
-    arrays.write_facts(fit, options.out, {"sentences": len(lines)})
-    print(f"wrote alignments.txt, translations.csv and fit.json in {options.out}")
-    return arrays.code("align", fit, True)
+    results = common.Results(options.out)
+    results.text("alignments.txt", lambda file: file.write("\n".join(lines) + "\n"))
+    results.table("translations.csv", ["source", "target", "probability"], rows)
+    results.fit(fit, {"sentences": len(lines)}, arrays.LARGE)
+    return arrays.finished("align", fit, arrays.told(fit), results, True)

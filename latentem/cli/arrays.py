@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentem.cli import common
-from latentem.cli.errors import InputError, one_line
+from latentem.cli.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from latentem import Fit
@@ -52,17 +52,18 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read: {error.strerror or one_line(error)}") from None
 
 
-def save_picture(array: Any, path: Path) -> None:
-    """A PNG of bytes (H, W) or (H, W, 3).
+#: Facts of a fit that are as large as an image or a vocabulary: they are in files of their own.
+LARGE = ("parameters", "standard_errors")
+
+
+def picture(results: common.Results, name: str, array: Any) -> None:
+    """A PNG of bytes (H, W) or (H, W, 3) among the results.
 
     Raises:
-        InputError: Pillow is not installed, or the folder cannot be written.
+        InputError: Pillow is not installed.
     """
-    image = pillow()
-    try:
-        image.fromarray(np.asarray(array, np.uint8)).save(path)
-    except OSError as error:
-        raise InputError(f"--out {path.parent}: {error.strerror or one_line(error)}") from None
+    image = pillow().fromarray(np.asarray(array, np.uint8))
+    results.parts[name] = lambda file: image.save(file, format="PNG")
 
 
 def pillow() -> Any:
@@ -76,18 +77,6 @@ def pillow() -> Any:
     except ImportError:
         raise InputError('pictures need Pillow: python -m pip install "latentem[cli]"') from None
     return Image
-
-
-def save_array(array: np.ndarray, path: Path) -> None:
-    """Write a .npy file.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    try:
-        np.save(path, array)
-    except OSError as error:
-        raise InputError(f"--out {path.parent}: {error.strerror or one_line(error)}") from None
 
 
 def grey(array: np.ndarray) -> np.ndarray:
@@ -111,41 +100,26 @@ def fitted(command: str, options: argparse.Namespace, path: Path, model: Any, da
         raise InputError(f"{path}: {one_line(error)}") from None
 
 
-def write_facts(fit: Fit, folder: Path, more: dict[str, Any]) -> None:
-    """Write fit.json: the facts of a fit without its arrays, and what the command adds.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    import json
-
-    told = {k: v for k, v in fit.to_dict().items() if k not in ("parameters", "standard_errors")}
-    try:
-        with open(folder / "fit.json", "w", encoding="utf-8") as file:
-            json.dump(common.finite({**told, "notes": list(fit.notes), **more}), file, indent=2, allow_nan=False)
-            file.write("\n")
-    except OSError as error:
-        raise InputError(f"--out {folder}: {error.strerror or one_line(error)}") from None
-
-
-def told(fit: Fit) -> None:
-    """Print how a fit ended."""
-    print(f"{fit.name}: {fit.status.name} after {fit.iterations} iterations in {fit.seconds:.2f} s")
-    print(f"log-likelihood {fit.log_likelihood:.6f}")
+def told(fit: Fit) -> list[str]:
+    """How a fit ended, line by line."""
+    lines = [
+        f"{fit.name}: {fit.status.name} after {fit.iterations} iterations in {fit.seconds:.2f} s",
+        f"log-likelihood {fit.log_likelihood:.6f}",
+    ]
     if fit.status.value != fit.status.name:
-        print(f"  {fit.status.advice}")
-    for note in fit.notes:
-        print(f"  note: {note}")
+        lines.append(f"  {fit.status.advice}")
+    return [*lines, *(f"  note: {note}" for note in fit.notes)]
 
 
-def code(command: str, fit: Fit, asked: bool) -> int:
-    """0 where the fit converged, or ended where it was asked to; 3 otherwise, with a line on stderr."""
+def finished(command: str, fit: Fit, lines: list[str], results: common.Results | None, asked: bool = False) -> int:
+    """Write the results, say so, print the lines; the exit code: 0 where the fit converged or ended where it was
+    asked to."""
     import latentem as lem
 
-    meant = fit.status in (lem.Status.stopped, lem.Status.subsets) or (
-        asked and fit.status is lem.Status.max_iterations
-    )
-    if fit.status.ok or meant:
-        return 0
-    print(f"latentem {command}: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-    return 3
+    if results is not None:
+        results.write()
+        lines = [*lines, f"wrote {results.names}"]
+    for line in lines:
+        print(shown(line))
+    meant = fit.status in (lem.Status.stopped, lem.Status.subsets)
+    return common.ended(command, fit, meant or (asked and fit.status is lem.Status.max_iterations))

@@ -9,13 +9,16 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from latentem.cli.errors import InputError, OutputError, one_line
-from latentem.cli.reading import Columns, text_of
+from latentem.cli.reading import Columns, header, read, text_of
 from latentem.results import files, saving
 
 if TYPE_CHECKING:
@@ -148,9 +151,15 @@ class Results:
 
         self.text(name, body)
 
-    def fit(self, fit: Fit, more: Mapping[str, Any] | None = None) -> None:
-        """fit.json, with `more` in it, and fit.npz, which `latentem predict` and `lem.load` read."""
-        content = finite({**fit.to_dict(), **(more or {})})
+    def array(self, name: str, array: np.ndarray) -> None:
+        """A .npy file."""
+        self.parts[name] = lambda file: np.save(file, array)
+
+    def fit(self, fit: Fit, more: Mapping[str, Any] | None = None, without: Sequence[str] = ()) -> None:
+        """fit.json, with `more` in it and `without` some of its facts, and fit.npz, which `latentem predict` and
+        `lem.load` read."""
+        facts = {name: value for name, value in fit.to_dict().items() if name not in without}
+        content = finite({**facts, **(more or {})})
         self.text("fit.json", lambda file: file.write(json.dumps(content, indent=2, allow_nan=False) + "\n"))
         self.parts["fit.npz"] = lambda file: saving.write(fit, file)
 
@@ -184,6 +193,27 @@ class Results:
         return " and ".join(told) if len(told) == 2 else ", ".join(told)
 
 
+def ended(command: str, fit: Fit, meant: bool = False) -> int:
+    """The exit code: 0 where the fit converged, or ended as it was `meant` to; 3 otherwise, with a line on stderr."""
+    if fit.status.ok or meant:
+        return 0
+    print(f"latentem {command}: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
+    return 3
+
+
+def add_readings(parser: argparse.ArgumentParser, columns: str, required: bool = False) -> None:
+    """The data whose columns are read, and which columns."""
+    parser.add_argument("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
+    parser.add_argument("--columns", type=names, default=[], required=required, metavar="A,B", help=columns)
+
+
+def read_matrix(options: argparse.Namespace) -> tuple[Columns, np.ndarray]:
+    """(the columns, (T, p)): those of --columns, or all."""
+    options.columns = options.columns or header(options.data)
+    columns = read(options.data, options.columns)
+    return columns, np.stack([columns.values[name] for name in options.columns], axis=1)
+
+
 def add_id(parser: argparse.ArgumentParser) -> None:
     """The option that names rows."""
     parser.add_argument("--id", metavar="COLUMN", help="column that names the rows, for the files of --out")
@@ -210,36 +240,6 @@ def of_rows(
     found |= {name: text_of(path, name) for name in kept}
     found |= {name: column.tolist() for name, column in columns.items()}
     return list(found), zip(*found.values(), strict=True)
-
-
-def write(
-    fit: Fit,
-    folder: Path,
-    name: str,
-    header: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    more: Mapping[str, Any] | None = None,
-) -> None:
-    """Write fit.json, with `more` in it, and a table beside it.
-
-    Raises:
-        OutputError: the folder cannot be written; nothing is left half-written.
-    """
-    results = Results(folder)
-    results.fit(fit, more)
-    results.table(name, header, rows)
-    results.write()
-
-
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file.
-
-    Raises:
-        OutputError: the folder cannot be written; nothing is left half-written.
-    """
-    results = Results(path.parent)
-    results.table(path.name, header, rows)
-    results.write()
 
 
 def make_folder(folder: Path | None) -> None:

@@ -11,7 +11,6 @@ a time step that was not observed. Exit code 0; 2 for input that cannot be used;
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,10 +82,7 @@ def run(options: argparse.Namespace) -> int:
         told.append(f"\nwrote {_write(fit, options)}")
     for line in told:
         print(shown(line))
-    if not fit.status.ok:
-        print(f"latentem hmm: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-        return 3
-    return 0
+    return common.ended("hmm", fit)
 
 
 def _refuse_apart(columns: reading.Columns, sequence: str) -> None:

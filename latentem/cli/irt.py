@@ -98,10 +98,7 @@ def run(options: argparse.Namespace) -> int:
         told.append(f"\nwrote {_write(fit, table, scores.result(), more, options)}")
     for line in told:
         print(shown(line))
-    if not fit.status.ok:
-        print(f"latentem irt: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-        return 3
-    return 0
+    return common.ended("irt", fit)
 
 
 def _items(fit: Fit) -> dict[str, np.ndarray]:

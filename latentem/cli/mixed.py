@@ -10,12 +10,11 @@ input that cannot be used; 3 when the fit did not converge.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentem.cli import common
-from latentem.cli.errors import InputError, one_line
+from latentem.cli.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from latentem.models.mixed import MixedFit
@@ -63,15 +62,12 @@ def run(options: argparse.Namespace) -> int:
         fit: Any = lem.fit(model, table, weights=weights, max_iterations=options.max_iterations)
     except (ValueError, TypeError, ImportError) as error:
         raise InputError(f"{options.data}: {one_line(error)}") from None
-    print(options.data)
-    print(fit.summary())
+    told = [str(options.data), fit.summary()]
     if options.out is not None:
-        _write(fit, options.out)
-        print(f"\nwrote fit.json, effects.csv and components.csv in {options.out}")
-    if not fit.status.ok:
-        print(f"latentem mixed: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-        return 3
-    return 0
+        told.append(f"\nwrote {_write(fit, options.out)}")
+    for line in told:
+        print(shown(line))
+    return common.ended("mixed", fit)
 
 
 def _table(path: Path) -> Any:
@@ -113,7 +109,8 @@ def _relationship(options: argparse.Namespace) -> dict[str, Any]:
     return {options.individual or str(listed.columns[0]): pedigree}
 
 
-def _write(fit: MixedFit, folder: Path) -> None:
+def _write(fit: MixedFit, folder: Path) -> str:
+    """Write the files; what they are called."""
     header = ["group", "level", "coordinate", "prediction", "se", "reliability"]
     rows = []
     for group, table in fit.random_effects().items():
@@ -123,7 +120,10 @@ def _write(fit: MixedFit, folder: Path) -> None:
             rows.extend(
                 (group, level, name, *numbers) for level, *numbers in zip(*(c.tolist() for c in columns), strict=True)
             )
-    common.write(fit, folder, "effects.csv", header, rows)
     components = fit.variance_components()
-    lines = zip(*(column.tolist() for column in components.values()), strict=True)
-    common.write_table(folder / "components.csv", list(components), lines)
+    results = common.Results(folder)
+    results.fit(fit)  # pyright: ignore[reportArgumentType]
+    results.table("effects.csv", header, rows)
+    results.table("components.csv", list(components), zip(*(c.tolist() for c in components.values()), strict=True))
+    results.write()
+    return results.names

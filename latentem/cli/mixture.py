@@ -11,7 +11,6 @@ did not converge.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +72,7 @@ def run(options: argparse.Namespace) -> int:
         told.append(f"\nwrote {_write(fit, options)}")
     for line in told:
         print(shown(line))
-    if not fit.status.ok:
-        print(f"latentem mixture: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-        return 3
-    return 0
+    return common.ended("mixture", fit)
 
 
 def _declare(options: argparse.Namespace, columns: reading.Columns) -> tuple[Mixture, Any]:

@@ -10,21 +10,19 @@ DIR/modes.csv. Exit code 0; 2 for input that cannot be used; 3 when the fit did 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latentem.cli import common, reading
-from latentem.cli.errors import InputError, one_line
+from latentem.cli import common
+from latentem.cli.errors import InputError, one_line, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentem modes`."""
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
-    add("--columns", type=common.names, default=[], metavar="A,B", help="columns of the sensors (default: all)")
+    common.add_readings(parser, "columns of the sensors (default: all)")
     add("--rate", type=float, required=True, metavar="HZ", help="readings per second")
     add("--modes", type=common.at_least_1, required=True, metavar="M", help="number of modes")
     add("--reference", metavar="COLUMN", help="sensor at which shapes are 1 (default: the first)")
@@ -43,11 +41,9 @@ def run(options: argparse.Namespace) -> int:
     """
     import latentem as lem
 
-    options.columns = options.columns or reading.header(options.data)
-    columns = reading.read(options.data, options.columns)
+    columns, readings = common.read_matrix(options)
     if options.reference and options.reference not in options.columns:
         raise InputError(f"--reference {options.reference}: expected one of {', '.join(options.columns)}")
-    readings = np.stack([columns.values[name] for name in options.columns], axis=1)
     common.make_folder(options.out)
     try:
         reference = options.columns.index(options.reference) if options.reference else 0
@@ -55,24 +51,26 @@ def run(options: argparse.Namespace) -> int:
         fit = lem.fit(model, readings, max_iterations=options.max_iterations)
     except ValueError as error:
         raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
-    print(f"{options.data}, sensors {', '.join(options.columns)}, {options.rate:g} readings per second")
-    print(f"log-likelihood {fit.log_likelihood:.6f}   BIC {fit.bic:.4f}   status {fit.status.name}")
-    if not fit.status.ok:
-        print(f"latentem modes: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-        if options.out is not None:
-            common.write(fit, options.out, "modes.csv", ["mode"], [])
-        return 3
-    modes = fit.modes()
-    print("\nmode  frequency (Hz)  std. error  damping   std. error")
+    modes = fit.modes() if fit.status.ok else ()
+    told = [
+        f"{options.data}, sensors {', '.join(options.columns)}, {options.rate:g} readings per second",
+        f"log-likelihood {fit.log_likelihood:.6f}   BIC {fit.bic:.4f}   status {fit.status.name}",
+    ]
+    if modes:
+        told.append("\nmode  frequency (Hz)  std. error  damping   std. error")
     for k, mode in enumerate(modes):
-        told = f"{k:>4}  {mode.frequency:>14.5g}  {mode.frequency_error:>10.2g}  {mode.damping:>8.4f}"
-        print(f"{told}  {mode.damping_error:>10.2g}")
-    for note in fit.notes:
-        print(f"note: {note}")
+        numbers = f"{k:>4}  {mode.frequency:>14.5g}  {mode.frequency_error:>10.2g}  {mode.damping:>8.4f}"
+        told.append(f"{numbers}  {mode.damping_error:>10.2g}")
+    told += [f"note: {note}" for note in fit.notes]
     if options.out is not None:
-        common.write(fit, options.out, "modes.csv", _header(options.columns), [_row(mode) for mode in modes])
-        print(f"\nwrote {options.out / 'fit.json'} and {options.out / 'modes.csv'}")
-    return 0
+        results = common.Results(options.out)
+        results.fit(fit)
+        results.table("modes.csv", _header(options.columns), [_row(mode) for mode in modes])
+        results.write()
+        told.append(f"\nwrote {results.names}")
+    for line in told:
+        print(shown(line))
+    return common.ended("modes", fit)
 
 
 def _header(sensors: list[str]) -> list[str]:

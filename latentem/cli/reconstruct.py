@@ -70,14 +70,14 @@ def run(options: argparse.Namespace) -> int:
     elif options.iterations:
         more.update(method=lem.Plain(), max_iterations=options.iterations)
     fit = arrays.fitted("reconstruct", options, options.sinogram, model, counts, **more)
-    arrays.told(fit)
+    results = None
     if options.out is not None:
-        arrays.save_array(fit.image, options.out / "image.npy")
-        arrays.save_array(fit.expected_counts(), options.out / "expected.npy")
-        arrays.save_picture(arrays.grey(fit.image), options.out / "image.png")
-        arrays.write_facts(fit, options.out, {"size": size, "counts": float(np.nansum(counts))})
-        print(f"wrote image.npy, image.png, expected.npy and fit.json in {options.out}")
-    return arrays.code("reconstruct", fit, options.iterations is not None)
+        results = common.Results(options.out)
+        results.array("image.npy", fit.image)
+        arrays.picture(results, "image.png", arrays.grey(fit.image))
+        results.array("expected.npy", fit.expected_counts())
+        results.fit(fit, {"size": size, "counts": float(np.nansum(counts))}, arrays.LARGE)
+    return arrays.finished("reconstruct", fit, arrays.told(fit), results, options.iterations is not None)
 
 
 def _prior(options: argparse.Namespace) -> Any:

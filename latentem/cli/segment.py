@@ -49,17 +49,17 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise InputError(one_line(error)) from None
     fit = arrays.fitted("segment", options, options.image, model, image)
-    arrays.told(fit)
     share = np.bincount(fit.labels.ravel(), minlength=options.classes) / fit.labels.size
+    lines, results = arrays.told(fit), None
     for k, mean in enumerate(fit.params["mean"]):
-        print(f"class {k}: mean {', '.join(f'{m:.4g}' for m in mean)}, {100 * share[k]:.1f} % of the pixels")
+        lines.append(f"class {k}: mean {', '.join(f'{m:.4g}' for m in mean)}, {100 * share[k]:.1f} % of the pixels")
     if options.out is not None:
-        arrays.save_picture(fit.labels, options.out / "labels.png")
-        arrays.save_picture(_overlay(image, fit.labels), options.out / "overlay.png")
+        results = common.Results(options.out)
+        arrays.picture(results, "labels.png", fit.labels)
+        arrays.picture(results, "overlay.png", _overlay(image, fit.labels))
         facts = {"means": fit.params["mean"].tolist(), "shares": share.tolist(), "coupling": options.coupling}
-        arrays.write_facts(fit, options.out, facts)
-        print(f"wrote labels.png, overlay.png and fit.json in {options.out}")
-    return arrays.code("segment", fit, False)
+        results.fit(fit, facts, arrays.LARGE)
+    return arrays.finished("segment", fit, lines, results)
 
 
 def _read(path: Path) -> np.ndarray:

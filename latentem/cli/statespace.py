@@ -12,14 +12,12 @@ did not converge.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentem.cli import common, reading
-from latentem.cli.errors import InputError, one_line
+from latentem.cli import common
+from latentem.cli.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from latentem import Fit
@@ -30,14 +28,14 @@ MODELS = ("local-level", "local-trend", "structural", "ar", "dynamic-factor")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentem statespace`."""
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="CSV file with a header line, or Parquet file")
-    add("--columns", type=common.names, default=[], metavar="A,B", help="columns to fit, by name")
+    common.add_readings(parser, "columns to fit, by name (default: all)")
     add("--model", choices=MODELS, default="local-level", metavar="NAME", help=f"{', '.join(MODELS)}")
     add("--seasonal", type=common.at_least_1, metavar="N", help="period of a season, of structural")
     add("--cycle", action="store_true", help="a stochastic cycle, of structural")
     add("--order", type=common.at_least_1, metavar="P", help="of ar (default 1)")
     add("--factors", type=common.at_least_1, metavar="K", help="of dynamic-factor (default 1)")
     add("--horizon", type=common.at_least_1, metavar="N", help="steps to forecast")
+    common.add_id(parser)
     common.add_search(parser, "states.csv")
     parser.set_defaults(starts=1)
 
@@ -56,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
     import latentem as lem
 
     model = _model(options)
-    columns = reading.read(options.data, options.columns)
-    readings = np.stack([columns.values[name] for name in options.columns], axis=1)
+    columns, readings = common.read_matrix(options)
     common.make_folder(options.out)
     try:
         fit = lem.fit(
@@ -69,15 +66,12 @@ def run(options: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise InputError(f"{options.data}: {common.placed(one_line(error), columns, options)}") from None
-    print(f"{options.data}, columns {', '.join(options.columns)}")
-    print(fit.summary())
+    told = [f"{options.data}, columns {', '.join(options.columns)}", fit.summary()]
     if options.out is not None:
-        wrote = _write(fit, options)
-        print(f"\nwrote {', '.join(str(options.out / name) for name in wrote)}")
-    if not fit.status.ok:
-        print(f"latentem statespace: {fit.status.name}: {fit.status.advice}", file=sys.stderr)
-        return 3
-    return 0
+        told.append(f"\nwrote {_write(fit, options)}")
+    for line in told:
+        print(shown(line))
+    return common.ended("statespace", fit)
 
 
 def _model(options: argparse.Namespace) -> Any:
@@ -101,17 +95,19 @@ def _model(options: argparse.Namespace) -> Any:
     return lem.LocalLevel()
 
 
-def _write(fit: Fit, options: argparse.Namespace) -> list[str]:
+def _write(fit: Fit, options: argparse.Namespace) -> str:
+    """Write the files; what they are called."""
     paths, filled = fit.smooth(), fit.impute()
-    d = paths.mean.shape[1]
     spread = np.sqrt(np.maximum(np.diagonal(paths.covariance, axis1=1, axis2=2), 0.0))
-    header = [*(f"state_{k}" for k in range(d)), *(f"sd_{k}" for k in range(d)), *options.columns]
-    table = np.concatenate([paths.mean, spread, filled], axis=1).tolist()
-    common.write(fit, options.out, "states.csv", header, table)
-    if not options.horizon:
-        return ["fit.json", "states.csv"]
-    ahead = fit.forecast(options.horizon)
-    header = [f"{name}_{what}" for what in ("mean", "lower", "upper") for name in options.columns]
-    table = np.concatenate([ahead.mean, ahead.lower, ahead.upper], axis=1).tolist()
-    common.write_table(options.out / "forecast.csv", header, table)
-    return ["fit.json", "states.csv", "forecast.csv"]
+    columns = {f"state_{k}": state for k, state in enumerate(paths.mean.T)}
+    columns |= {f"sd_{k}": deviation for k, deviation in enumerate(spread.T)}
+    columns |= dict(zip(options.columns, filled.T, strict=True))
+    results = common.Results(options.out)
+    results.fit(fit)
+    results.table("states.csv", *common.of_rows(options.data, [options.id], columns))
+    if options.horizon:
+        ahead = fit.forecast(options.horizon)
+        header = [f"{name}_{what}" for what in ("mean", "lower", "upper") for name in options.columns]
+        results.table("forecast.csv", header, np.concatenate([ahead.mean, ahead.lower, ahead.upper], axis=1).tolist())
+    results.write()
+    return results.names

@@ -53,18 +53,18 @@ def run(options: argparse.Namespace) -> int:
     model = lem.Topics(options.topics, prior=smooth, vocabulary=words)
     more = {"key": jax.random.key(options.seed), "starts": options.starts, "max_iterations": options.max_iterations}
     fit = arrays.fitted("topics", options, options.counts, model, counts, **more)
-    arrays.told(fit)
+    lines, results = arrays.told(fit), None
     for k, found in enumerate(fit.top_words(options.words)):
-        print(f"topic {k}: {', '.join(str(word.word) for word in found)}")
+        lines.append(f"topic {k}: {', '.join(str(word.word) for word in found)}")
     if options.out is not None:
         names = [f"topic_{k}" for k in range(options.topics)]
         columns = words or [f"word_{w}" for w in range(fit.params["topics"].shape[1])]
         rows = ([word, *p] for word, p in zip(columns, fit.params["topics"].T.tolist(), strict=True))
-        common.write_table(options.out / "topics.csv", ["word", *names], rows)
-        common.write_table(options.out / "documents.csv", names, fit.params["documents"].tolist())
-        arrays.write_facts(fit, options.out, {"topics": options.topics})
-        print(f"wrote topics.csv, documents.csv and fit.json in {options.out}")
-    return arrays.code("topics", fit, False)
+        results = common.Results(options.out)
+        results.table("topics.csv", ["word", *names], rows)
+        results.table("documents.csv", names, fit.params["documents"].tolist())
+        results.fit(fit, {"topics": options.topics}, arrays.LARGE)
+    return arrays.finished("topics", fit, lines, results)
 
 
 def _read(path: Path) -> Any:

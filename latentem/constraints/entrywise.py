@@ -152,11 +152,20 @@ def diagonal(pattern: Any) -> Diagonal:
     """Diagonal matrices of variances some of which are given or equal.
 
     Args:
-        pattern: of the diagonal: a number is a given variance, NaN a free one, a name one that is the same wherever the
-            name stands.
+        pattern: how many variances, all free; or the diagonal: a number is a given variance, NaN a free one, a name one
+            that is the same wherever the name stands.
 
+    Raises:
+        ValueError: no variance, or a given one below 0.
+
+    >>> diagonal(3).size
+    3
     >>> diagonal(["level", 0.0, "level"]).constrain(np.array([0.0])).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    found = entries(pattern)
+    found = entries([np.nan] * pattern if isinstance(pattern, int) else pattern)
+    if len(found.shape) != 1 or not found.group:
+        raise ValueError(f"diagonal({pattern!r}): expected a number of variances of at least 1, or a list of them")
+    if min(found.given) < 0:
+        raise ValueError(f"diagonal({pattern!r}): a given variance is negative: expected numbers >= 0")
     return Diagonal(found.given, found.group)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from latentem.ascent.acceleration import SQUAREM, Method
+from latentem.ascent.acceleration import PX, SQUAREM, AverageInformation, Method
 from latentem.ascent.annealing import Annealing, anneal
 from latentem.ascent.iteration import evaluate
 from latentem.ascent.mstep import resolve
@@ -51,7 +51,7 @@ def fit(
     initial: Any = None,
     key: Any = None,
     starts: int = 1,
-    method: Method | str | None = None,
+    method: Method | PX | AverageInformation | str | None = None,
     m_step: Any = "auto",
     tolerance: float = 1e-10,
     step_tolerance: float = 0.0,
@@ -78,7 +78,8 @@ def fit(
         starts: how many starts; they run as one vmapped program and the best is returned. Once half have converged,
             those that are projected to end more than 2 nats below the best are given up.
         method: `SQUAREM()` (default), `Anderson(window)` or `Plain()`; "online" for online EM, where `data` is an
-            iterable of batches (or a function that returns one).
+            iterable of batches (or a function that returns one). Of `Mixed`: `AverageInformation()` (default), `PX()`,
+            `SQUAREM()` or `Plain()`.
         m_step: "auto", "closed", "newton", "gradient", `lem.Newton(...)` or `lem.Gradient(optimizer, steps)`.
         tolerance: a start has converged when one iteration changes the objective by less than
             `tolerance * max(N, |objective|)`, N being the sum of the weights.
@@ -158,6 +159,11 @@ def fit(
             return fit_online(
                 model, read_batches(data), initial, key, step_size, passes, dtype, line, weights is not None
             )
+    if method is not None and not isinstance(method, Method):
+        known = "lem.SQUAREM(), lem.Anderson(window) or lem.Plain()"
+        whole = isinstance(method, PX | AverageInformation)
+        told = "is a way to climb of lem.Mixed" if whole else f"is a {type(method).__name__}"
+        raise ValueError(f"method={method!r} {told}: expected {known}, or 'online'")
     if step_size is not None or passes != 1:
         raise ValueError("step_size and passes belong to online EM: pass method='online', or leave them out")
     make_room()

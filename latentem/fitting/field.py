@@ -47,7 +47,7 @@ def fit_field(model: Any, table: Any, **options: Any) -> FieldFit:
         params=params,
         log_likelihood=point.evidence,
         log_prior=point.log_prior,
-        status=Status.converged if found.converged else Status.max_iterations,
+        status=_status(found.converged, records.quadratic),
         iterations=len(found.trace) - 1,
         evaluations=found.evaluations,
         seconds=time.perf_counter() - began,
@@ -65,6 +65,12 @@ def fit_field(model: Any, table: Any, **options: Any) -> FieldFit:
     )
     fit.__dict__["point"] = point
     return fit
+
+
+def _status(converged: bool, exact: bool) -> Status:
+    if not converged:
+        return Status.max_iterations
+    return Status.converged if exact else Status.approximate
 
 
 def _start(model: Any, initial: Any, key: Any) -> np.ndarray:

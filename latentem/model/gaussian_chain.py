@@ -47,9 +47,9 @@ class LinearGaussian:
     """A Gaussian chain given by its matrices: what `Factored` is for a `Chain`.
 
     Args:
-        system: `params -> System`.
+        system: `params -> System`; `(params, x) -> System` where it is `varying`.
         noisy: states that have process noise of their own; the other rows of `process` are zero.
-        exact: readings without noise.
+        exact: readings without noise; params move them through the states only.
         opening: states whose first value has a distribution that depends on params; the others are known, or
             unknown along `directions`.
         integrated: what is unknown of the first state, delta, has a flat prior and is integrated out (an exact diffuse
@@ -57,9 +57,12 @@ class LinearGaussian:
         before: the first state is that before the first observation, z_0.
         maximize: `(Moments, params) -> params`, the M-step in closed form; None for a derived one.
         includes_prior: `maximize` already maximises expected log-likelihood + log prior.
+        varying: matrices change from step to step with covariates: x is {"u": (k,), of the move into the step after
+            it, "v": (l,), of its readings}. Noise is independent then, `noise` is (p,); `directions` stay what they
+            are; the M-step is derived.
     """
 
-    system: Callable[[Any], System]
+    system: Callable[..., System]
     noisy: tuple[int, ...]
     exact: tuple[int, ...] = ()
     opening: tuple[int, ...] = ()
@@ -67,6 +70,13 @@ class LinearGaussian:
     before: bool = False
     maximize: Callable[[Any, Any], Any] | None = None
     includes_prior: bool = False
+    varying: bool = False
+
+    def __post_init__(self) -> None:
+        if self.varying and self.maximize is not None:
+            raise TypeError(
+                "LinearGaussian(varying=True): matrices that vary leave no sums for maximize=: leave it out"
+            )
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Topics:
         prior: {"documents": Dirichlet(a), "topics": Dirichlet(b)}, either or both, a and b >= 1: smoothed (MAP).
         tempering: exponent below 1 of the E-step's probabilities, against overfitting (Hofmann 2001).
         vocabulary: (V,) the words, for `top_words`.
+        overall: (V,) shares of the words in the data of a fit, which fills them in.
 
     >>> counts = np.array([[4, 2, 0, 0], [2, 1, 0, 0], [0, 0, 3, 3], [0, 0, 1, 1]])
     >>> topics = lem.Topics(2, vocabulary=["cell", "gene", "goal", "team"])
@@ -53,7 +54,7 @@ class Topics:
     prior: Mapping[str, Any] | None = None
     tempering: float = 1.0
     vocabulary: Sequence[str] | None = None
-    counts: Any = field(default=None, repr=False)
+    overall: Any = field(default=None, repr=False)
 
     verbs = ("top_words", "fold_in", "perplexity", "word_probabilities")
 
@@ -85,7 +86,8 @@ class Topics:
                 raise ValueError(f"weights: expected {counts.shape[0]} numbers > 0, one for each document")
             counts = sp.csr_array(sp.diags_array(w) @ counts)
             counts.sort_indices()
-        return replace(self, counts=counts), counts, self._form(counts)
+        overall = np.asarray(counts.sum(axis=0)).ravel() / counts.data.sum()
+        return replace(self, overall=overall), counts, self._form(counts)
 
     def _form(self, counts: Any, held: Any = None) -> ProductsForm:
         prior = self.prior or {}
@@ -102,8 +104,7 @@ class Topics:
         """
         if by not in ("probability", "lift"):
             raise ValueError(f"by={by!r}: expected 'probability' or 'lift'")
-        phi, counts = fit.params["topics"], self._counts
-        overall = np.asarray(counts.sum(axis=0)).ravel() / counts.data.sum()
+        phi, overall = fit.params["topics"], self._overall
         lift = np.divide(phi, overall, out=np.zeros_like(phi), where=overall > 0)
         found = []
         for k in range(len(phi)):
@@ -154,8 +155,9 @@ class Topics:
             ValueError: the tables do not fit each other.
         """
         table = self._new(held_out)
-        if given is None and table.shape != self._counts.shape:
-            told = f"held_out has shape {table.shape}, the fit's counts {self._counts.shape}"
+        own = (len(fit.params["documents"]), len(self._overall))
+        if given is None and table.shape != own:
+            told = f"held_out has shape {table.shape}, the fit's counts {own}"
             raise ValueError(f"perplexity: {told}: give other words of the same documents as given=")
         if given is not None and np.shape(given) != table.shape:
             raise ValueError(f"perplexity: given has shape {np.shape(given)}: expected {table.shape}")
@@ -166,13 +168,13 @@ class Topics:
             return float(np.exp(-(table.data @ np.log(found)) / table.data.sum()))
 
     @property
-    def _counts(self) -> Any:
-        if self.counts is None:
+    def _overall(self) -> np.ndarray:
+        if self.overall is None:
             raise ValueError("these Topics have seen no data: ask a fit of them")
-        return self.counts
+        return self.overall
 
     def _new(self, counts: Any) -> Any:
         table = sparse_counts(counts, empty=True)
-        if table.shape[1] != self._counts.shape[1]:
-            raise ValueError(f"counts have {table.shape[1]} words: expected {self._counts.shape[1]}, as in the fit")
+        if table.shape[1] != len(self._overall):
+            raise ValueError(f"counts have {table.shape[1]} words: expected {len(self._overall)}, as in the fit")
         return table

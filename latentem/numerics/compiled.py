@@ -130,7 +130,8 @@ class jit:
         static_argnames: str | tuple[str, ...] | None = None,
     ) -> None:
         self._f, self._static = f, {"static_argnums": static_argnums, "static_argnames": static_argnames}
-        update_wrapper(self, f)
+        # What f holds stays its own: it may be a derivative of another `jit`, with a program of that one.
+        update_wrapper(self, f, updated=())
 
     @cached_property
     def _program(self) -> Any:

@@ -15,14 +15,18 @@ from latentem.plot.effects import profile, random_effects, residuals
 from latentem.plot.images import image_panels
 from latentem.plot.items import item_curves
 from latentem.plot.states import state_probabilities
+from latentem.plot.surprises import impulse_responses, innovations, mode_shapes
 from latentem.plot.trace import log_likelihood_trace
 
 __all__ = [
     "components",
     "image_panels",
+    "impulse_responses",
+    "innovations",
     "item_curves",
     "log_likelihood_trace",
     "mixture_density",
+    "mode_shapes",
     "profile",
     "random_effects",
     "residuals",

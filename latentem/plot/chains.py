@@ -29,7 +29,7 @@ def smoothed_readings(fit: Fit, *, horizon: int = 0, labels: tuple[str, str] = (
         ImportError: matplotlib is not installed.
         ValueError: another model, or several sequences.
     """
-    y, paths = _one(fit)
+    y, paths = one_sequence(fit)
     system = fit.matrices()
     centre = paths.mean @ system.observation.T + fit.sequences().steps["v"] @ system.offset.T
     around = np.einsum("pd,tde,pe->tp", system.observation, paths.covariance, system.observation)
@@ -63,7 +63,7 @@ def components(fit: Fit, *, labels: tuple[str, str] = ("step", "reading")) -> Fi
     """
     if "decompose" not in getattr(fit.declaration, "verbs", ()):
         raise ValueError(f"{fit.name}: expected a fit of a structural model, lem.Structural")
-    y, _ = _one(fit)
+    y, _ = one_sequence(fit)
     parts = fit.decompose()
     figure = look.new_figure(8.0, 1.0 + 1.5 * len(parts))
     panels = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
@@ -105,7 +105,7 @@ def stabilisation(orders: Any) -> Figure:
     return figure
 
 
-def _one(fit: Fit) -> tuple[np.ndarray, Any]:
+def one_sequence(fit: Fit) -> tuple[np.ndarray, Any]:
     """(readings (T, p), smoothed states) of the one sequence of a fit."""
     if "impulse_responses" not in getattr(fit.declaration, "verbs", ()):
         raise ValueError(f"{fit.name}: expected a fit of a state space model")

@@ -85,9 +85,9 @@ class ImagePrior(ABC):
 class _HalfQuadratic(ImagePrior):
     """Potentials of the difference with psi'(d) / d falling in |d|: weighted squares lie above them."""
 
+    @abstractmethod
     def weight(self, d: Any) -> Any:
         """psi'(d) / d."""
-        raise NotImplementedError
 
     def maximize(self, counts: Image, sensitivity: Image, image: Image) -> Image:
         total, pull = np.zeros_like(image), np.zeros_like(image)

@@ -16,7 +16,20 @@ import numpy as np
 from latentem.data.layout import Layout
 
 #: Ready models as they are called in `lem`.
-MODELS = ("HMM", "HSMM", "IRT", "KMeans", "Mixture")
+MODELS = (
+    "AR",
+    "Emission",
+    "HMM",
+    "HSMM",
+    "IRT",
+    "KMeans",
+    "Mixture",
+    "Segmentation",
+    "StateSpace",
+    "Structural",
+    "Topics",
+    "WordAlignment",
+)
 #: Public modules whose dataclasses may be part of a declaration.
 MODULES = ("families", "priors", "durations")
 #: Others, by the name that files use.
@@ -24,15 +37,34 @@ OTHERS = {
     "Layout": ("latentem.data.layout", "Layout"),
     "Several": ("latentem.models.mixture.several", "Several"),
     "FactorModel": ("latentem.models.mixture.factors", "FactorModel"),
+    "Corpus": ("latentem.models.alignment.corpus", "Corpus"),
+    "Pairs": ("latentem.models.alignment.corpus", "Pairs"),
+    "Cells": ("latentem.models.statespace.pattern", "Cells"),
+    "Diagonal": ("latentem.constraints.entrywise", "Diagonal"),
+    "Entries": ("latentem.constraints.entrywise", "Entries"),
     "Continuous": ("latentem.model.latents", "Continuous"),
     "Incomplete": ("latentem.families.incomplete", "Incomplete"),
     "Seen": ("latentem.models.irt.abilities.seen", "Seen"),
+    "Structure": ("latentem.models.modal.modal", "Structure"),
     "LogitNormal": ("latentem.models.irt.items.logit_normal", "LogitNormal"),
 }
 #: A declaration that nests deeper is none of ours.
 DEEPEST = 40
 #: Fields that say how large something is: no larger than the params of the file have entries, or than this.
-SIZES = ("states", "components", "clusters", "dim", "categories", "order", "longest", "dimensions")
+SIZES = (
+    "states",
+    "components",
+    "clusters",
+    "dim",
+    "categories",
+    "order",
+    "longest",
+    "dimensions",
+    "state",
+    "readings",
+    "seasonal",
+    "modes_wanted",
+)
 SMALL, NODES = 2048, 1 << 20
 
 
@@ -55,7 +87,7 @@ def _classes() -> dict[str, type]:
 
 
 def encode(value: Any) -> Any:
-    """A declaration as JSON.
+    """A declaration as JSON; what a class does not want in it, such as the data, it leaves out in `kept()`.
 
     Raises:
         NoData: where part of it is code.
@@ -81,6 +113,7 @@ def encode(value: Any) -> Any:
         return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
     names = {kind: name for name, kind in _classes().items()}
     if type(value) in names:
+        value = value.kept() if hasattr(value, "kept") else value
         fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         return {"is": names[type(value)], "with": fields}
     raise NoData(getattr(value, "__qualname__", None) or type(value).__name__)

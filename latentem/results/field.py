@@ -28,11 +28,7 @@ class FieldFit(WholeFit):
         Raises:
             ValueError: it was loaded without its model or its data.
         """
-        if self.model is None or self.frame is None:
-            missing = "model" if self.model is None else "data"
-            raise ValueError(
-                f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these"
-            )
+        self.refuse_bare()
         with jax.enable_x64(True):
             u = np.asarray(self.model.space.unconstrain(self.params), dtype=np.float64)
             return read_records(self.model, self.frame, self.weights, u).at(u)

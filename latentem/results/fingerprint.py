@@ -24,11 +24,21 @@ def fingerprint(data: Data) -> str:
         _add(found, observations.lengths)
         for part in (observations.labels, observations.observed):
             _add(found, np.zeros(0) if part is None else part)
-    for leaf in jax.tree.leaves(observations):
+    for leaf in _arrays(observations):
         _add(found, leaf)
     if weighted(data):
         _add(found, data.weights)
     return found.hexdigest()
+
+
+def _arrays(observations: Any) -> list[Any]:
+    """What the observations are made of."""
+    if hasattr(observations, "tocsr"):
+        rows = observations.tocsr()
+        return [np.array(rows.shape), rows.indptr, rows.indices, rows.data]
+    if hasattr(observations, "arrays"):
+        return list(observations.arrays())
+    return jax.tree.leaves(observations)
 
 
 def weighted(data: Data) -> bool:

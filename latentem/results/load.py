@@ -74,12 +74,9 @@ def load(path: str | Path, model: Any = None, data: Any = None, weights: Any = N
     path = Path(path)
     header, params, arrays = archive.read(path, ("trace", "starts"))
     fields = _fields(path, header)
-    if hasattr(model, "on_host"):
-        if data is None:
-            name = type(model).__name__
-            raise ValueError(f"{path}: {name} computes from its data: pass lem.load(path, model=, data=)")
-        ready, observations, _ = model.on_host(data, weights)
-        return Fit(params=params, declaration=ready, data=Data(observations, np.ones(1)), **arrays, **fields)
+    if (ready := _on_host(path, header, model)) is not None:
+        ready, own = _host_data(path, ready, model, data, weights, header)
+        return Fit(params=params, declaration=ready, data=own, **arrays, **fields)
     if hasattr(model, "loaded"):  # records that share one latent
         return model.loaded(data, weights=weights, params=params, **arrays, **fields)
     if getattr(getattr(model, "latent", None), "shared", False):
@@ -188,6 +185,36 @@ def _of_file(path: Path, header: dict[str, Any], params: Any) -> Model | None:
     except archive.BROKEN as error:
         raise archive.refused(path, error) from None
     return stated
+
+
+def _on_host(path: Path, header: dict[str, Any], model: Any) -> Any:
+    """The declaration of a fit that climbed on the host: that of the file, or the one given; None of another fit."""
+    kept, given = header.get("declaration"), model if hasattr(model, "on_host") else None
+    try:
+        ready = None if kept is None else codec.decode(kept)
+    except archive.BROKEN:
+        ready = None  # what is wrong with it is said where it is read as a Model
+    if not hasattr(ready, "on_host"):
+        return given if kept is None else None
+    if model is not None and type(model) is not type(ready):
+        told = f"{path} holds a {type(ready).__name__}"
+        raise ValueError(f"{told}: expected that as model=, or none; got {type(model).__name__}")
+    return ready
+
+
+def _host_data(
+    path: Path, ready: Any, model: Any, data: Any, weights: Any, header: dict[str, Any]
+) -> tuple[Any, Data | None]:
+    """(the declaration with what the data say about it, the data)."""
+    if data is None:
+        if weights is not None:
+            raise ValueError("weights= are those of data=: pass both")
+        return ready, None
+    ready, observations, _ = (ready if model is None else model).on_host(data, weights)
+    own, kept = Data(observations, np.ones(1)), header.get("fingerprint")
+    if isinstance(kept, str) and kept != fingerprint(own):
+        raise ValueError(f"{path}: these are other data than those of the fit, or other weights")
+    return ready, own
 
 
 def _given(path: Path, model: Any, data: Any, stated: Model | None, header: dict[str, Any], params: Any) -> Model:

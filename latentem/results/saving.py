@@ -56,7 +56,7 @@ def _parts(fit: Any) -> tuple[dict[str, Any], Any, dict[str, np.ndarray]]:
         "gradient": fit.gradient,
         "notes": list(fit.notes),
         "weighted": fit.weighted,
-        "fingerprint": None if fit.data is None or fit.model is None else fingerprint(fit.data),
+        "fingerprint": None if fit.data is None else fingerprint(fit.data),
         **declared(fit),
         "latent": _nodes(fit.model),
         "edges": None if fit.edges is None else [bool(edge) for edge in np.ravel(fit.edges)],
@@ -69,12 +69,12 @@ def _parts(fit: Any) -> tuple[dict[str, Any], Any, dict[str, np.ndarray]]:
 def declared(fit: Any) -> dict[str, Any]:
     """The declaration and the layout as JSON; None for a declaration that is code, which "code" names."""
     model = fit.model
-    if model is None:
+    if model is None and fit.declaration is None:
         return {"declaration": None, "layout": None}
     found: dict[str, Any] = {"declaration": None, "layout": None, "code": None}
     try:
-        found["layout"] = codec.encode(model.layout)
-        found["declaration"] = codec.encode(model.declaration)
+        found["layout"] = None if model is None else codec.encode(model.layout)
+        found["declaration"] = codec.encode(fit.declaration if model is None else model.declaration)
     except codec.NoData as error:
         found["code"] = str(error)
     return found
@@ -101,7 +101,7 @@ def reduce(fit: Any) -> Any:
     kept = {f.name: getattr(fit, f.name) for f in fields(fit) if f.name not in DERIVED}
     model = kept.pop("model")
     kept["params"] = jax.tree.map(np.asarray, kept["params"])
-    if kept["data"] is not None:
+    if kept["data"] is not None and model is not None:
         kept["data"] = jax.tree.map(np.asarray, kept["data"].observations), np.array(kept["data"].weights)
     ready = None if model is None else model.declaration
     stated = (ready, model.layout, _nodes(model)) if model is not None and ready is not None else model

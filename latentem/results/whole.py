@@ -30,6 +30,13 @@ class WholeFit(Fit):
         """The numbers of a fit but for its params, by name."""
         return reporting.facts(self)
 
+    def refuse_bare(self) -> None:
+        """ValueError where the fit was loaded without its model or its data, which all its verbs take."""
+        missing = "model" if self.declaration is None else "data" if self.frame is None else None
+        if missing is not None:
+            told = f"this Fit was loaded without its {missing}"
+            raise ValueError(f"{told}: pass lem.load(path, model=..., data=...) for these")
+
     def _refused(self, what: str, instead: str) -> Any:
         raise ValueError(f"{what}: the records of {self.name} share one latent: use {instead}")
 

@@ -142,6 +142,10 @@ def short_series(rng: Rng, n: int) -> list[np.ndarray]:
     return list(np.where(np.arange(4) // 2 % 2, rng.poisson(1.0, (n, 4)), rng.poisson(8.0, (n, 4))).astype(float))
 
 
+def short_levels(rng: Rng, n: int) -> list[np.ndarray]:
+    return list(np.cumsum(rng.normal(size=(n, 4)), axis=1) + rng.normal(size=(n, 4)))
+
+
 def testlets(rng: Rng, n: int) -> np.ndarray:
     made = (rng.random((n, 4)) < 1 / (1 + np.exp(-rng.normal(size=(n, 1))))).astype(float)
     made[:2] = [[0.0] * 4, [1.0] * 4]  # every item has both categories
@@ -199,6 +203,8 @@ MODELS = (
     Row("k-means", lambda: lem.KMeans(2), blobs),
     Row("chain by hand", lambda: lem.Model(chain_step, lem.Chain(2, chain_first), CHAIN), short_series),
     Row("hidden Markov model", lambda: lem.HMM(2, families.Poisson()), short_series),
+    Row("local level", lem.LocalLevel, short_levels),
+    Row("state space", lambda: lem.StateSpace(1, process="identity", initial=([0.0], [[1.0]])), short_levels),
     Row("2pl", lambda: lem.IRT("2pl", nodes=9), testlets),
     Row("bifactor", lambda: lem.IRT("rasch", specific=("a", "a", "b", "b"), nodes=5), testlets),
 )

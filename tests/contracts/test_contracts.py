@@ -32,6 +32,8 @@ WITHOUT_FREE_WEIGHTS = {
     "gaussian mixture, prior",
     "chain by hand",
     "hidden Markov model",
+    "local level",
+    "state space",
     "2pl",
     "bifactor",
 }

@@ -65,6 +65,12 @@ def test_seldom_is_jit() -> None:
     np.testing.assert_array_equal(program.lower(2, x).compile()(x), x**2)
 
 
+def test_a_derivative_of_a_program_is_a_program_of_its_own() -> None:
+    cube = compiled.jit(lambda x: x**3)
+    assert float(cube(2.0)) == 8.0
+    assert float(compiled.jit(jax.grad(cube))(2.0)) == 12.0
+
+
 def test_an_xla_that_does_not_know_the_options_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiled._quick.__wrapped__() == compiled.QUICK
     monkeypatch.setattr(compiled, "QUICK", {"xla_cpu_of_another_age": False})

@@ -54,6 +54,8 @@ def test_a_mode_is_found_within_its_errors(small: tuple[Frame, lem.Fit]) -> None
     assert mode.shape[0] == 1.0 and mode.shape_error[0] == 0.0
     assert abs(mode.shape[1] - 0.5) < 4 * abs(mode.shape_error[1])
     np.testing.assert_allclose(fit.mac(fit), [[1.0]])
+    (panel,) = lem.plot.mode_shapes(fit).axes
+    np.testing.assert_allclose(panel.lines[0].get_xdata(), mode.shape.real)
 
 
 @pytest.mark.slow

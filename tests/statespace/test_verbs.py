@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -68,6 +70,56 @@ def test_verbs_agree_with_one_another(fit: lem.Fit) -> None:
     np.testing.assert_allclose(state[0], ahead.state[0])
 
 
+def test_a_file_alone_goes_on_where_the_fit_ended(fit: lem.Fit, tmp_path: Path) -> None:
+    again = lem.load(fit.save(tmp_path / "level"))
+    assert again.declaration == fit.model.declaration
+    np.testing.assert_allclose(again.forecast(3, NILE).mean, fit.forecast(3, NILE).mean, rtol=1e-12)
+    tied = lem.StateSpace(
+        2,
+        transition=[["a", 0.0], [0.0, "a"]],
+        process=lem.diagonal(2),
+        observation=[[1.0, 0.0]],
+        offsets="1",
+        initial={"mean": [0.0, 0.0], "covariance": "identity"},
+    )
+    own = lem.fit(tied, NILE, max_iterations=1, polish=False)
+    loaded = lem.load(own.save(tmp_path / "tied"))
+    assert loaded.declaration == own.model.declaration and loaded.params["transition"][0, 1] == 0.0
+    np.testing.assert_allclose(loaded.log_prob(NILE), own.log_prob(), rtol=1e-12)
+
+
+def test_new_data_are_read_by_name() -> None:
+    table = {"low": NILE[:30] - 50.0, "high": NILE[:30]}
+    model = lem.StateSpace(1, transition="identity", observation=[[1.0], [1.0]], offsets="1", initial="constant")
+    known = lem.fit(model, table, max_iterations=1, polish=False)
+    turned = {name: table[name] for name in ("high", "low")}
+    np.testing.assert_array_equal(known.smooth(turned).mean, known.smooth().mean)
+    with pytest.raises(ValueError, match="no column is called 'low': choose from high, other"):
+        known.smooth({"high": NILE, "other": NILE})
+
+
+def test_pictures_show_what_the_verbs_say(fit: lem.Fit) -> None:
+    left, right = lem.plot.innovations(fit, lags=6).axes
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), fit.residuals()[:, 0])
+    bars = right.collections[-1].get_segments()
+    np.testing.assert_allclose([bar[1, 1] for bar in bars], fit.autocorrelations(6)[:, 0])
+    residuals = fit.residuals()[:, 0]
+    kept = residuals[~np.isnan(residuals)] - np.nanmean(residuals)
+    # Where nothing is missing between them, the textbook's autocorrelation of lag 1.
+    both = np.nansum((residuals[1:] - np.nanmean(residuals)) * (residuals[:-1] - np.nanmean(residuals)))
+    assert fit.autocorrelations(1)[0, 0] == pytest.approx(both / (kept**2).sum())
+    (panel,) = lem.plot.impulse_responses(fit, 5).axes
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), fit.impulse_responses(5)[:, 0, 0])
+    readings = lem.plot.smoothed_readings(fit, horizon=3).axes[0]
+    np.testing.assert_allclose(readings.lines[1].get_ydata(), fit.smooth().mean[:, 0])
+    np.testing.assert_allclose(readings.lines[2].get_ydata(), fit.forecast(3).mean[:, 0])
+    level, noise = lem.plot.components(fit).axes
+    np.testing.assert_allclose(level.lines[1].get_ydata(), fit.decompose()["level"][0])
+    assert noise.get_ylabel() == "noise"
+    with pytest.raises(ValueError, match="expected a fit of a structure, lem.Modal"):
+        lem.plot.mode_shapes(fit)
+
+
 @pytest.mark.parametrize(
     ("model", "data", "told"),
     [
@@ -92,6 +144,7 @@ def test_verbs_agree_with_one_another(fit: lem.Fit) -> None:
             NILE,
             "transition is free in row 1, a state without",
         ),
+        (lem.StateSpace(1, noise=[0.0]), NILE, "observation is free in row 0, a reading without"),
         (lem.StateSpace(2, observation=[[1.0]]), NILE, "observation has shape (1, 1): expected (1, 2)"),
         (lem.StateSpace(1, inputs="rain"), NILE, "no column is called 'rain'"),
         (lem.DynamicFactor(2), np.ones((9, 2)), "2 columns for 2 factors"),
@@ -111,6 +164,7 @@ def test_bad_input_is_refused_in_one_line(model: object, data: object, told: str
         (lambda: lem.StateSpace(2, process=[[1.0, np.nan], [np.nan, 1.0]]), "covariances beside 0"),
         (lambda: lem.StateSpace(0), "state=0: expected"),
         (lambda: lem.Structural(seasonal=1), "expected a period of at least 2"),
+        (lambda: lem.Structural(regressors="x", noise=False), "regressors of readings without noise"),
         (lambda: lem.AR(0), "order=0"),
         (lambda: lem.Modal(3, rate=0.0), "rate=0.0: expected readings per second, above 0"),
         (lambda: lem.Modal(0, rate=1.0), "modes=0"),

@@ -16,11 +16,14 @@ To add a strategy: a file with a NamedTuple for its state, whose field `theta` i
 from latentem.ascent.acceleration.anderson import Anderson, AndersonState
 from latentem.ascent.acceleration.base import EMMap, Method, Plain, PlainState, StepInfo
 from latentem.ascent.acceleration.squarem import SQUAREM, SQUAREMState
+from latentem.ascent.acceleration.whole import PX, AverageInformation
 
 __all__ = [
+    "PX",
     "SQUAREM",
     "Anderson",
     "AndersonState",
+    "AverageInformation",
     "EMMap",
     "Method",
     "Plain",

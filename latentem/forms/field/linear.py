@@ -98,7 +98,7 @@ class Point:
         s, p = self.system, len(self.beta)
         n = s.moments.n
         value = self.factor.log_determinant - s.layout.log_determinant + self.quadratic
-        value += 2 * n * np.log(self.sigma) - s.moments.log_weights + (n - p * s.reml) * LOG_2PI
+        value += 2 * n * np.log(abs(self.sigma)) - s.moments.log_weights + (n - p * s.reml) * LOG_2PI
         if s.reml and p:
             value += 2 * float(np.log(np.abs(np.diagonal(self._s[0]))).sum())
         return -0.5 * float(value)

@@ -7,10 +7,12 @@ What flows out: `KalmanForm`, whose E-step leaves `Moments`, sums of expected pr
 - `lanes`: sequences end to end, cut into lanes that run side by side.
 - `algebra`: small matrices whose minor axis is the lane.
 - `readings`: a step, reading by reading, forwards and backwards.
-- `walk`: filter and smoother over the lanes.
+- `walk`, `smoother`: filter and smoother over the lanes.
 - `start`: stationary and unknown first states.
-- `moments`: what an M-step sees; the expected log density.
-- `form`: what drivers ask for. `declared`: the same where a model declares its step instead of matrices.
+- `moments`: what an M-step sees; the expected log density. `stepwise`: the same where matrices vary with covariates.
+- `regression`: bricks of closed M-steps.
+- `form`: what drivers ask for. `declared`: the same where a model declares its step instead of matrices,
+  by `information`.
 
 To add a model: a function `params -> System` in `LinearGaussian(...)`; the rest follows. To add another start or kind
 of noise: `start.opened`, `readings.independent`.

@@ -9,8 +9,10 @@ from jaxtyping import Array, Float
 UNROLLED = 12
 
 
-def apply(matrix: Float[Array, "m d"], x: Float[Array, "d ..."]) -> Float[Array, "m ..."]:
-    """One matrix times a vector or matrix on every lane."""
+def apply(matrix: Float[Array, "m d *B"], x: Float[Array, "d ..."]) -> Float[Array, "m ..."]:
+    """One matrix, or one for each lane, times a vector or matrix on every lane."""
+    if matrix.ndim == 3:
+        return product(matrix, x) if x.ndim == 3 else product(matrix, x[:, None])[:, 0]
     return (matrix @ x.reshape(x.shape[0], -1)).reshape(matrix.shape[0], *x.shape[1:])
 
 
@@ -24,9 +26,14 @@ def product(a: Float[Array, "m d B"], b: Float[Array, "d n B"]) -> Float[Array, 
     return total
 
 
-def transposed(a: Float[Array, "m n B"]) -> Float[Array, "n m B"]:
-    """a' on every lane."""
+def transposed(a: Float[Array, "m n *B"]) -> Float[Array, "n m *B"]:
+    """a', on every lane where there are lanes."""
     return jnp.swapaxes(a, 0, 1)
+
+
+def on_lanes(a: Array, axes: int) -> Array:
+    """The same with an axis of lanes behind its `axes`, where it has none."""
+    return a[..., None] if a.ndim == axes else a
 
 
 def symmetric(a: Float[Array, "d d B"]) -> Float[Array, "d d B"]:

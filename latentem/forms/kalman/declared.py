@@ -1,15 +1,13 @@
 """The form of a Gaussian chain whose step is declared as a log density: its quadratic is found, not asked for.
 
-log p(z, x | previous) = constant + slope' w + w' curvature w / 2 with w = (z, previous), at every step; the previous
-state is integrated out going forwards, and follows from the one after it going backwards (information filter and
-Rauch, Tung and Striebel's smoother; Anderson and Moore 1979). What the M-step sees are means and covariances of w.
+What the M-step sees are means and covariances of w = (z, previous), by `information`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,31 +18,10 @@ from latentem.data import Data, door
 from latentem.data.sequences import Sequences
 from latentem.forms.base import Form, Prepared
 from latentem.forms.kalman.form import CANNOT
+from latentem.forms.kalman.information import Pairs, Quadratic, backwards, forwards
 from latentem.model import Model
 from latentem.model.gaussian_chain import GaussianChain
 from latentem.numerics.compiled import jit
-
-LOG_TWO_PI = float(np.log(2 * np.pi))
-
-
-class Quadratic(NamedTuple):
-    """constant + slope' w + w' curvature w / 2."""
-
-    constant: Float[Array, "*n"]
-    slope: Float[Array, "*n m"]
-    curvature: Float[Array, "*n m m"]
-
-
-class Pairs(NamedTuple):
-    """Posterior of w = (z, previous) at every step of padded sequences; previous is 0 at a first step.
-
-    Args:
-        mean: (N, T, 2 d).
-        root: (N, T, 2 d, 2 d), a square root of the covariance.
-    """
-
-    mean: Float[Array, "N T m"]
-    root: Float[Array, "N T m m"]
 
 
 @dataclass(frozen=True)
@@ -133,54 +110,7 @@ class StepForm(Form):
 
     def _forwards(self, params: Any, prepared: Prepared) -> tuple[Float[Array, " N"], Any]:
         rows = {**prepared.rows, "dtype": prepared.weights}
-        d = self.dim
-
-        def sequence(quadratic: Quadratic, there: Array) -> Any:
-            def one(carry: Any, x: Any) -> Any:
-                information, pull, constant = carry
-                (c, g, h), there = x
-                middle = information - h[d:, d:]
-                solved = jnp.linalg.solve(middle, jnp.concatenate([h[d:, :d], (pull + g[d:])[:, None]], axis=1))
-                back, short = solved[:, :d], solved[:, d]
-                new = (
-                    -h[:d, :d] - h[:d, d:] @ back,
-                    g[:d] + h[:d, d:] @ short,
-                    constant + c + 0.5 * ((pull + g[d:]) @ short - jnp.linalg.slogdet(middle)[1] + d * LOG_TWO_PI),
-                )
-                new = jax.tree.map(lambda a, b: jnp.where(there, a, b), new, carry)
-                return new, (jnp.linalg.inv(middle), back, short)
-
-            begin = (-quadratic.curvature[0, :d, :d], quadratic.slope[0, :d], quadratic.constant[0])
-            rest = (jax.tree.map(lambda a: a[1:], quadratic), there[1:])
-            (information, pull, constant), kept = jax.lax.scan(one, begin, rest)
-            mean = jnp.linalg.solve(information, pull)
-            sign, logs = jnp.linalg.slogdet(information)
-            logs = jnp.where(sign > 0, logs, jnp.nan)
-            return constant + 0.5 * (pull @ mean - logs + d * LOG_TWO_PI), (mean, jnp.linalg.inv(information), kept)
-
-        return jax.vmap(sequence)(self.quadratics(params, rows), prepared.rows["there"])
-
-    def _backwards(self, found: Any, there: Array) -> Pairs:
-        d = self.dim
-
-        def sequence(found: Any, there: Array) -> Pairs:
-            mean, covariance, kept = found
-
-            def one(carry: Any, x: Any) -> Any:
-                (mean, covariance), ((left, back, short), there) = carry, x
-                before = short + back @ mean
-                cross = covariance @ back.T
-                spread = left + back @ cross
-                pair = jnp.block([[covariance, cross], [cross.T, spread]])
-                new = jax.tree.map(lambda a, b: jnp.where(there, a, b), (before, spread), carry)
-                return new, (jnp.concatenate([mean, before]), jnp.linalg.cholesky(pair))
-
-            first, (means, roots) = jax.lax.scan(one, (mean, covariance), (kept, there[1:]), reverse=True)
-            root = jnp.zeros((2 * d, 2 * d), mean.dtype).at[:d, :d].set(jnp.linalg.cholesky(first[1]))
-            opened = jnp.concatenate([first[0], jnp.zeros(d, mean.dtype)])
-            return Pairs(jnp.concatenate([opened[None], means]), jnp.concatenate([root[None], roots]))
-
-        return jax.vmap(sequence)(found, there)
+        return jax.vmap(forwards)(self.quadratics(params, rows), prepared.rows["there"])
 
     # --- what the drivers ask for
 
@@ -196,7 +126,7 @@ class StepForm(Form):
 
     def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Pairs]:
         log_prob, found = self._forwards(params, prepared)
-        return jnp.sum(prepared.weights * log_prob), self._backwards(found, prepared.rows["there"])
+        return jnp.sum(prepared.weights * log_prob), jax.vmap(backwards)(found, prepared.rows["there"])
 
     def q(self, params: Any, completed: Pairs, prepared: Prepared) -> Float[Array, ""]:
         latent, d = self.model.latent, self.dim

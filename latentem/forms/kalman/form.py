@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -15,10 +16,12 @@ from latentem.data import Data
 from latentem.data.sequences import Sequences
 from latentem.forms.base import Form, Prepared
 from latentem.forms.kalman.lanes import Rows, lay_out
-from latentem.forms.kalman.moments import Moments, expected_log_density, moments
+from latentem.forms.kalman.moments import Moments, completed_readings, expected_log_density, moments
 from latentem.forms.kalman.readings import Told
+from latentem.forms.kalman.smoother import Smoothed, smooth
 from latentem.forms.kalman.start import Opened, opened
-from latentem.forms.kalman.walk import Begun, Smoothed, State, Walk
+from latentem.forms.kalman.stepwise import Stepwise, expected_stepwise, stepwise
+from latentem.forms.kalman.walk import Begun, State, Walk
 from latentem.model import Model
 from latentem.model.gaussian_chain import GaussianChain, LinearGaussian
 
@@ -63,9 +66,15 @@ class KalmanForm(Form):
         """Sequences on lanes, on the device."""
         sequences = data.observations
         assert isinstance(sequences, Sequences) and isinstance(self.model.latent, GaussianChain)
-        rows, sets = lay_out(sequences, self.model.latent.dim, self.factors.before, dtype)
-        params = jax.eval_shape(self.model.space.constrain, jax.ShapeDtypeStruct((self.model.space.size,), dtype))
-        correlated = jax.eval_shape(self.factors.system, params).noise.ndim == 2
+        # A lane begins at a state as if it were known, of which a reading without noise would be infinitely precise.
+        one = 1 if self.factors.exact else None
+        rows, sets = lay_out(sequences, self.model.latent.dim, self.factors.before, dtype, one)
+        correlated = _noise_axes(self.model, rows.into.shape[2], rows.at.shape[2], dtype) == 2
+        if correlated and self.factors.varying:
+            raise ValueError(
+                f"{self.model.name}: matrices vary from step to step, and noise is a covariance matrix: expected (p,) "
+                "variances of independent noise; make a common error of the readings a state"
+            )
         context = jnp.asarray(sets) if correlated else None
         return Prepared(context, jax.device_put(rows), jnp.asarray(np.asarray(data.weights), dtype=dtype))
 
@@ -89,7 +98,7 @@ class KalmanForm(Form):
     def forwards(self, params: Any, prepared: Prepared) -> Filtered:
         """Filtered, and what the readings say of the start."""
         n = prepared.weights.shape[0]
-        walk = Walk.of(self.factors.system(params), prepared.rows, prepared.context)
+        walk = Walk.of(self.factors, params, prepared.rows, prepared.context)
         begun = walk.joined()
         # What going back needs of every step is kept where the data are one stretch, else computed again.
         whole = prepared.rows.begins.shape[0] == 1
@@ -119,7 +128,7 @@ class KalmanForm(Form):
             padded = jnp.concatenate([table, jnp.zeros_like(table[:1])])
             return jnp.einsum("dcb,bcm->dmb", mean, padded[sequence])
 
-        return found.walk.smooth(found.begun, found.states, found.before, columns, summarise)
+        return smooth(found.walk, found.begun, found.states, found.before, columns, summarise)
 
     # --- what the drivers ask for
 
@@ -133,8 +142,11 @@ class KalmanForm(Form):
     def log_likelihood(self, params: Any, prepared: Prepared) -> Float[Array, ""]:
         return jnp.sum(prepared.weights * self.log_prob(params, prepared))
 
-    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Moments]:
+    def expect(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Moments | Stepwise]:
         found = self.forwards(params, prepared)
+        if self.factors.varying:
+            smoothed = self.backwards(found, lambda rows, smoothed: smoothed)
+            return jnp.sum(prepared.weights * found.opened.log_prob), stepwise(smoothed)
         offset = found.walk.system.offset
 
         def summarise(rows: Rows, smoothed: Smoothed) -> Moments:
@@ -146,13 +158,14 @@ class KalmanForm(Form):
         summed = jax.tree.map(lambda a: jnp.sum(a, axis=0), self.backwards(found, summarise))
         return jnp.sum(prepared.weights * found.opened.log_prob), summed
 
-    def q(self, params: Any, completed: Moments, prepared: Prepared) -> Float[Array, ""]:
+    def q(self, params: Any, completed: Any, prepared: Prepared) -> Float[Array, ""]:
+        if self.factors.varying:
+            return expected_stepwise(self.factors, params, completed, prepared.rows, prepared.weights)
         return expected_log_density(self.factors, self.factors.system(params), completed, prepared.context)
 
     def statistics(self, params: Any, prepared: Prepared) -> tuple[Float[Array, ""], Moments]:
-        from latentem.forms.kalman.moments import completed_readings
-
         log_likelihood, found = self.expect(params, prepared)
+        assert isinstance(found, Moments)
         if prepared.context is not None:
             filled = completed_readings(found.reading, self.factors.system(params), prepared.context)
             found = found._replace(reading=filled)
@@ -175,6 +188,15 @@ class KalmanForm(Form):
     def score_products(self, u: Float[Array, " P"], prepared: Prepared) -> Float[Array, "P P"]:
         scores = jnp.where((prepared.weights != 0)[:, None], self.scores(u, prepared), 0)
         return scores.T @ (prepared.weights[:, None] * scores)
+
+
+@lru_cache(maxsize=128)
+def _noise_axes(model: Model, moves: int, readings: int, dtype: str) -> int:
+    """1 where readings have independent noise, 2 where they have a covariance matrix."""
+    factors = KalmanForm(model).factors
+    params = jax.eval_shape(model.space.constrain, jax.ShapeDtypeStruct((model.space.size,), dtype))
+    step = {name: jax.ShapeDtypeStruct((n,), dtype) for name, n in (("u", moves), ("v", readings))}
+    return jax.eval_shape(factors.system, params, *((step,) if factors.varying else ())).noise.ndim
 
 
 #: What sequences do not have, and what to do instead.

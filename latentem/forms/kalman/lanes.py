@@ -37,8 +37,8 @@ class Rows(NamedTuple):
     pattern: Int[Array, "L B"]
 
 
-#: Numbers of one stretch that smoothing may keep at a time.
-KEPT = 4_000_000
+#: Up to so many numbers, smoothing keeps what filtering found of all steps; beyond, of one stretch of so many.
+KEPT, OF_A_STRETCH = 4_000_000, 500_000
 
 
 def lanes_for(total: int) -> int:
@@ -46,7 +46,9 @@ def lanes_for(total: int) -> int:
     return 1 if total < 48 else int(np.clip(8 * round(np.sqrt(total) / 16), 4, 1024))
 
 
-def lay_out(sequences: Sequences, dim: int, before: bool, dtype: str) -> tuple[Rows, Bool[np.ndarray, "M p"]]:
+def lay_out(
+    sequences: Sequences, dim: int, before: bool, dtype: str, lanes: int | None = None
+) -> tuple[Rows, Bool[np.ndarray, "M p"]]:
     """(rows, which readings each of the M distinct sets has).
 
     Args:
@@ -55,6 +57,7 @@ def lay_out(sequences: Sequences, dim: int, before: bool, dtype: str) -> tuple[R
         dim: of the state; what a step keeps grows with it.
         before: put a step without readings before each sequence, for its first state.
         dtype: of the numbers.
+        lanes: how many; by the number of steps when left out.
     """
     y = np.asarray(sequences.steps["y"], np.float64)
     total = len(y)
@@ -64,8 +67,10 @@ def lay_out(sequences: Sequences, dim: int, before: bool, dtype: str) -> tuple[R
         y = np.insert(y, sequences.starts, np.nan, axis=0)
         here, at = (np.insert(a, sequences.starts, 0.0, axis=0) for a in (here, at))
         lengths = lengths + 1
-    total, lanes = len(y), lanes_for(len(y))
-    stretches = max(1, round(total * (3 * dim**2 + 3 * dim) / KEPT))
+    total = len(y)
+    lanes = lanes or lanes_for(total)
+    numbers = total * (3 * dim**2 + 3 * dim)
+    stretches = 1 if numbers <= KEPT else -(-numbers // OF_A_STRETCH)
     steps = stretches * -(-total // (lanes * stretches))
     spare = lanes * steps - total
     begins = np.zeros(lanes * steps, bool)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from latentem.forms.kalman.lanes import Rows
-from latentem.forms.kalman.walk import Smoothed
+from latentem.forms.kalman.smoother import Smoothed
 from latentem.model.gaussian_chain import LinearGaussian, System
 from latentem.numerics.chunks import weighted
 
@@ -161,11 +161,11 @@ def expected_log_density(factors: LinearGaussian, system: System, found: Moments
     if factors.opening:
         rows = np.array(factors.opening, np.int32)
         spread = found.first.spread(system.mean[:, None])
-        value = value + _gaussian(found.first.n, spread[rows][:, rows], system.covariance[rows][:, rows])
+        value = value + gaussian(found.first.n, spread[rows][:, rows], system.covariance[rows][:, rows])
     if factors.noisy:
         rows = np.array(factors.noisy, np.int32)
         spread = found.move.spread(jnp.concatenate([system.transition, system.inputs], axis=1))
-        value = value + _gaussian(found.move.n, spread[rows][:, rows], system.process[rows][:, rows])
+        value = value + gaussian(found.move.n, spread[rows][:, rows], system.process[rows][:, rows])
     coefficients = jnp.concatenate([system.observation, system.offset], axis=1)
     if sets is None:
         spread = jax.vmap(lambda part, c: part.spread(c[None])[0, 0])(found.reading, coefficients)
@@ -178,12 +178,12 @@ def expected_log_density(factors: LinearGaussian, system: System, found: Moments
         both = there[:, None] & there[None]
         eye = jnp.eye(len(there), dtype=part.xx.dtype)
         noise = jnp.where(both, system.noise, jnp.where(eye > 0, 1.0 / (2 * np.pi), 0.0))
-        return _gaussian(part.n, jnp.where(both, part.spread(coefficients), 0.0), noise)
+        return gaussian(part.n, jnp.where(both, part.spread(coefficients), 0.0), noise)
 
     return value + jnp.sum(jax.vmap(of_set)(jnp.asarray(sets), found.reading))
 
 
-def _gaussian(n: Array, spread: Float[Array, "r r"], covariance: Float[Array, "r r"]) -> Float[Array, ""]:
+def gaussian(n: Array, spread: Float[Array, "r r"], covariance: Float[Array, "r r"]) -> Float[Array, ""]:
     """Sum over n vectors of their log density, from the sum of their products."""
     if covariance.shape[0] == 1:
         v = covariance[0, 0]

@@ -31,13 +31,13 @@ class Readings(NamedTuple):
         y: (p, B), without what covariates explain.
         there: (p, B).
         loading: (p, d), or (p, d, B) where it differs between lanes.
-        noise: (p,), variances.
+        noise: (p,), variances, or (p, B).
     """
 
     y: Float[Array, "p B"]
     there: Bool[Array, "p B"]
     loading: Float[Array, "p d *B"]
-    noise: Float[Array, " p"]
+    noise: Float[Array, " p *B"]
 
 
 class State(NamedTuple):

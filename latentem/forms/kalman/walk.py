@@ -1,9 +1,9 @@
-"""Forwards and backwards over the lanes: filter and smoother, exact though every lane runs at the same time.
+"""Forwards over the lanes: the filter, exact though every lane runs at the same time.
 
 Each lane is gone through once from an unknown state, which says how it depends on that state (`Reach`); then states
 at the ends of lanes follow one after the other, forwards and backwards; then all lanes run again from the right state.
-Sources: Lainiotis (1976), partitioned filtering; Särkkä and García-Fernández (2021) for the products; de Jong (1989)
-and (1991) for the smoother and for starts along unknown directions.
+Sources: Lainiotis (1976), partitioned filtering; Särkkä and García-Fernández (2021) for the products; de Jong
+(1991) for starts along unknown directions.
 """
 
 from __future__ import annotations
@@ -17,32 +17,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from latentem.forms.kalman.algebra import apply, product, symmetric, transposed
+from latentem.forms.kalman.algebra import apply, on_lanes, symmetric, transposed
 from latentem.forms.kalman.lanes import Rows
-from latentem.forms.kalman.readings import Reach, State, Told, Whitening, downdate, independent, update
-from latentem.model.gaussian_chain import System
-
-
-class Later(NamedTuple):
-    """What later readings say of the state at a place, and the smoothed mean there: see `readings.downdate`."""
-
-    r: Float[Array, "d c B"]
-    n: Float[Array, "d d B"]
-    mean: Float[Array, "d c B"]
-
-
-class Smoothed(NamedTuple):
-    """Of every step of a stretch; several columns of a mean add up, mean mean' is a sum over them.
-
-    Args:
-        mean: (L, d, c, B).
-        covariance: (L, d, d, B).
-        pair: (L, d, d, B), E[z_(t+1) z_t'] with the step after; 0 at the end of a sequence.
-    """
-
-    mean: Float[Array, "L d c B"]
-    covariance: Float[Array, "L d d B"]
-    pair: Float[Array, "L d d B"]
+from latentem.forms.kalman.readings import Reach, Readings, State, Told, Whitening, independent, update
+from latentem.model.gaussian_chain import LinearGaussian, System
 
 
 class Begun(NamedTuple):
@@ -63,53 +41,76 @@ class Walk:
     """Recursions of one system over rows on lanes.
 
     Args:
-        system: its matrices.
+        system: its matrices; where they vary, those of some step.
         white: where readings have correlated noise.
-        rows: leading axis of stretches; `y` without what covariates explain.
+        rows: leading axis of stretches; `y` without what covariates explain, unless matrices vary.
+        varying: matrices of one step from its covariates.
     """
 
     system: System
     white: Whitening | None
     rows: Rows
+    varying: Callable[[dict[str, Array]], System] | None = None
 
     @classmethod
-    def of(cls, system: System, rows: Rows, sets: Any) -> Walk:
+    def of(cls, factors: LinearGaussian, params: Any, rows: Rows, sets: Any) -> Walk:
         """The same rows with covariates accounted for; `sets` are those of `lay_out`."""
+        if factors.varying:
+            vary = partial(factors.system, params)
+            some = vary({"u": rows.into[0, 0, :, 0], "v": rows.at[0, 0, :, 0]})
+            return cls(some, None, rows, vary)
+        system = factors.system(params)
         white = None if system.noise.ndim == 1 else Whitening.of(system.noise, sets)
         if rows.at.shape[2]:
             known = jnp.einsum("pl,smlb->smpb", system.offset, rows.at)
             rows = rows._replace(y=jnp.where(rows.there, rows.y - known, 0.0))
         return cls(system, white, rows)
 
+    def of_step(self, x: Rows) -> System:
+        """The matrices at a step; of every lane, on a last axis, where they vary."""
+        if self.varying is None:
+            return self.system
+        return jax.vmap(self.varying, in_axes=-1, out_axes=-1)({"u": x.into, "v": x.at})
+
+    def independent(self, x: Rows) -> tuple[Readings, Any]:
+        """(readings of one step made independent, what that adds to their log density)."""
+        if self.varying is None:
+            return independent(self.system, self.white, x)
+        system = self.of_step(x)
+        y = x.y - apply(system.offset, x.at) if x.at.shape[0] else x.y
+        return Readings(jnp.where(x.there, y, 0.0), x.there, system.observation, system.noise), 0.0
+
     @property
     def lanes(self) -> int:
         """B."""
         return self.rows.begins.shape[-1]
 
-    @property
-    def prior(self) -> State:
+    def prior(self, x: Rows) -> State:
         """Of the first step of a sequence."""
-        mean = jnp.concatenate([self.system.mean[:, None], self.system.directions], axis=1)
-        return State(mean[..., None], self.system.covariance[..., None])
+        system = self.of_step(x)
+        mean = jnp.concatenate([system.mean[:, None], system.directions], axis=1)
+        return State(on_lanes(mean, 2), on_lanes(system.covariance, 2))
 
     @property
     def begun(self) -> State:
         """The first step of every lane as if its state were known to be 0."""
-        (d, c, _), b = self.prior.mean.shape, self.lanes
+        (d, q), b = self.system.directions.shape, self.lanes
+        c = 1 + q
         return State(jnp.zeros((d, c, b), self.rows.y.dtype), jnp.zeros((d, d, b), self.rows.y.dtype))
 
     def enter(self, state: State, x: Rows) -> State:
         """The state before a step is read: that of the model, where a sequence begins."""
-        return jax.tree.map(partial(jnp.where, x.begins), self.prior, state)
+        return jax.tree.map(partial(jnp.where, x.begins), self.prior(x), state)
 
     def predict(self, state: State, x: Rows) -> State:
         """The state of the step after."""
-        a = self.system.transition
+        system = self.of_step(x)
+        a = system.transition
         moved = apply(a, transposed(apply(a, state.covariance)))
         mean = apply(a, state.mean)
         if x.into.shape[0]:
-            mean = mean.at[:, 0].add(self.system.inputs @ x.into)
-        return State(mean, symmetric(moved) + self.system.process[..., None])
+            mean = mean.at[:, 0].add(apply(system.inputs, x.into))
+        return State(mean, symmetric(moved) + on_lanes(system.process, 2))
 
     # --- once through every lane
 
@@ -122,9 +123,9 @@ class Walk:
         def step(carry: tuple[State, Reach], x: Rows) -> Any:
             state, reach = self.enter(carry[0], x), carry[1]
             reach = reach._replace(move=jnp.where(x.begins, 0.0, reach.move))
-            state, reach, _, _ = update(state, independent(self.system, self.white, x)[0], reach)
+            state, reach, _, _ = update(state, self.independent(x)[0], reach)
             assert reach is not None
-            return (self.predict(state, x), reach._replace(move=apply(self.system.transition, reach.move))), None
+            return (self.predict(state, x), reach._replace(move=apply(self.of_step(x).transition, reach.move))), None
 
         return jax.lax.scan(step, (self.begun, reach), self._end_to_end())[0]
 
@@ -170,7 +171,7 @@ class Walk:
 
         def step(carry: tuple[State, Told], x: Rows) -> Any:
             before = self.enter(carry[0], x)
-            readings, more = independent(self.system, self.white, x)
+            readings, more = self.independent(x)
             after, _, told, _ = update(before, readings)
             told = told._replace(logs=told.logs + more)
             total = jax.tree.map(jnp.add, carry[1], told)
@@ -183,77 +184,3 @@ class Walk:
         nothing = Told(jnp.zeros(b, dtype), jnp.zeros((c, c, b), dtype))
         (_, total), (kept, states) = jax.lax.scan(stretch, (begun.state, nothing), self.rows)
         return total, kept, states
-
-    # --- smoother
-
-    def smooth(
-        self,
-        begun: Begun,
-        states: State,
-        before: State | None,
-        columns: Callable[[Float[Array, "d c B"], Any], Float[Array, "d m B"]],
-        summarise: Callable[[Rows, Smoothed], Any],
-    ) -> Any:
-        """What `summarise` makes of the smoothed states of every stretch, with a leading axis of stretches.
-
-        Args:
-            begun: as `joined` found it.
-            states: before every stretch, as `filter` found them.
-            before: before every step is read, where that was kept.
-            columns: `(mean, sequence)`, the columns of a mean with what the start left unknown filled in.
-            summarise: of a stretch.
-        """
-
-        def forth(state: State, x: Rows) -> Any:
-            before = self.enter(state, x)
-            after, _, _, _ = update(before, independent(self.system, self.white, x)[0])
-            return self.predict(after, x), before
-
-        def stretch(later: Later, x: tuple[State, State | None, Rows]) -> Any:
-            state, before, rows = x
-            if before is None:
-                _, before = jax.lax.scan(forth, state, rows)
-            later, smoothed = jax.lax.scan(partial(self._back, columns), later, (before, rows), reverse=True)
-            return later, summarise(rows, smoothed)
-
-        every = (states, before, self.rows)
-        return jax.lax.scan(stretch, self._behind(begun, columns), every, reverse=True)[1]
-
-    def _behind(self, begun: Begun, columns: Any) -> Later:
-        """What is known at the end of every lane from the lanes behind it."""
-        covariance = jnp.moveaxis(begun.state.covariance, -1, 0)
-        mean = jnp.moveaxis(begun.state.mean, -1, 0)
-        eye = jnp.eye(covariance.shape[1], dtype=covariance.dtype)
-        both = jnp.concatenate([begun.information, begun.pull - begun.information @ mean], axis=2)
-        told = jnp.linalg.solve(eye + begun.information @ covariance, both)
-        n, r = told[..., : len(eye)], told[..., len(eye) :]
-        first = self.rows.sequence[0, 0]
-
-        def shifted(a: Array) -> Array:
-            return jnp.concatenate([a[..., 1:], jnp.zeros_like(a[..., :1])], axis=-1)
-
-        smoothed = columns(jnp.moveaxis(mean + covariance @ r, 0, -1), first)
-        r = columns(jnp.moveaxis(r, 0, -1), first)
-        return Later(shifted(r), shifted(jnp.moveaxis(n, 0, -1)), shifted(smoothed))
-
-    def _back(self, columns: Any, later: Later, x: tuple[State, Rows]) -> Any:
-        before, rows = x
-        before = before._replace(mean=columns(before.mean, rows.sequence))
-        readings, _ = independent(self.system, self.white, rows)
-        after, _, _, gains = update(before, readings)
-        r, n = (jnp.where(rows.ends, 0.0, a) for a in (later.r, later.n))
-        a, covariance = self.system.transition, after.covariance
-        moved = apply(a, covariance)
-        felt = product(n, moved)
-        r = apply(a.T, r)
-        mean = after.mean + product(covariance, r)
-        ahead = apply(a, transposed(moved)) + self.system.process[..., None]
-        pair = moved - product(ahead, felt) + product(later.mean, transposed(mean))
-        smoothed = Smoothed(
-            mean,
-            symmetric(covariance - product(transposed(moved), felt)),
-            jnp.where(rows.ends, 0.0, pair),
-        )
-        n = symmetric(apply(a.T, transposed(apply(a.T, n))))
-        r, n = downdate(r, n, readings, gains)
-        return Later(r, n, mean), smoothed

@@ -159,6 +159,8 @@ class WordAlignment:
         """(corpus, links word by word, translation probabilities of their cells)."""
         corpus, pairs = self._seen
         if data is None:
+            if not len(corpus.target):
+                raise ValueError("this fit was loaded without its sentences: pass some, or lem.load(path, data=...)")
             found = links(corpus, merged=False)[0]
             return corpus, self._placed(found, corpus), fit.params["translation"]
         new = read(data, corpus)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -33,6 +33,15 @@ class Corpus:
     target: Int[np.ndarray, " T"]
     source_lengths: Int[np.ndarray, " N"]
     target_lengths: Int[np.ndarray, " N"]
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The sentences as numbers."""
+        return self.source, self.target, self.source_lengths, self.target_lengths
+
+    def kept(self) -> Corpus:
+        """The words without the sentences: what a file keeps."""
+        nothing = np.zeros(0, np.int64)
+        return replace(self, source=nothing, target=nothing, source_lengths=nothing, target_lengths=nothing)
 
     @property
     def source_starts(self) -> Int[np.ndarray, " N"]:

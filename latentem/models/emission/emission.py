@@ -67,7 +67,7 @@ class Emission:
     @property
     def name(self) -> str:
         """What summaries and files call the model."""
-        rows, columns = self.operator.shape
+        rows, columns = ("?", "?") if self.operator is None else self.operator.shape
         how = "MLEM" if self.prior is None else f"MAP-EM, {type(self.prior).__name__}"
         how = f"OSEM, {self.subsets} subsets" if self.subsets > 1 else how
         return f"emission ({how}): {rows} bins, {columns} pixels"
@@ -79,6 +79,8 @@ class Emission:
             data: counts, any shape with M entries; NaN where a bin was not measured.
             weights: of the bins, the same shape.
         """
+        if self.operator is None:
+            raise ValueError("this Emission was loaded without its operator: pass model= beside data=")
         system = operator(self.operator)
         shape = self._shape(system)
         if self.prior is not None:
@@ -117,6 +119,10 @@ class Emission:
             parts.append(Measured(part, whole.counts[index], b, np.asarray(part.sensitivity), float(b.sum())))
         return tuple(parts)
 
+    def kept(self) -> Emission:
+        """What a file keeps: all but the operator and the arrays of the bins, which `model=` gives again."""
+        return replace(self, operator=None, background=0.0, attenuation=None, sensitivity=None, measured=None)
+
     # --- verbs
 
     def image(self, fit: Any) -> np.ndarray:
@@ -125,12 +131,12 @@ class Emission:
 
     def expected_counts(self, fit: Any) -> np.ndarray:
         """Mean of every bin at the estimate, in the shape of the counts."""
-        return self._measured.mean(fit.params["image"].ravel()).reshape(fit.data.observations.shape)
+        return self.known.mean(fit.params["image"].ravel()).reshape(fit.data.observations.shape)
 
     def residuals(self, fit: Any) -> np.ndarray:
         """Pearson's residuals, (y - mean) / sqrt(mean), in the shape of the counts; NaN where nothing is expected."""
         mean = self.expected_counts(fit)
-        y = self._measured.counts.reshape(mean.shape)
+        y = self.known.counts.reshape(mean.shape)
         return np.divide(y - mean, np.sqrt(mean), out=np.full_like(mean, np.nan), where=mean > 0)
 
     def region(self, fit: Any, weights: Any, level: float = 0.95) -> Region:
@@ -172,7 +178,9 @@ class Emission:
         return bias_variance(self, image, regions, iterations, simulations, seed)
 
     @property
-    def _measured(self) -> Measured:
+    def known(self) -> Measured:
+        """What the data say about it."""
         if self.measured is None:
-            raise ValueError("this Emission has seen no data: ask a fit of it")
+            told = "a fit that was loaded needs lem.load(path, model=..., data=...) for this"
+            raise ValueError(f"this Emission has seen no data: ask a fit of it; {told}")
         return self.measured

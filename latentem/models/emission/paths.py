@@ -40,7 +40,7 @@ def bias_variance(
     Raises:
         ValueError: regions or iterations that cannot be.
     """
-    measured, shape = emission.measured, emission.shape
+    measured, shape = emission.known, emission.shape
     of = np.asarray(regions, np.float64)
     of = of[None] if of.shape == shape else of
     if of.shape[1:] != shape:

@@ -49,7 +49,7 @@ def region(fit: Any, weights: Any, level: float) -> Region:
     emission = fit.declaration
     if not fit.status.ok:
         raise ValueError(f"region: this fit has status {fit.status.name}, so it is no maximum: {fit.status.advice}")
-    shape, measured, prior = emission.shape, emission.measured, emission.prior
+    shape, measured, prior = emission.shape, emission.known, emission.prior
     c = np.asarray(weights, np.float64)
     if c.shape != shape:
         raise ValueError(f"region has shape {c.shape}: expected {shape}, that of the image")

@@ -50,7 +50,9 @@ def variance_components(fit: Any, *, kind: str = "observed") -> dict[str, np.nda
             size = np.sqrt(c[a, a] * c[b, b])
             deviations.append(value / size if size > 0 else np.nan)
     is_variance = np.array([a == b for *_, a, b in labels])
-    total = np.sum(values[is_variance])
+    # Variances of several traits have units of their own: shares are those of their trait.
+    of_trait = np.array([label[1].partition(":")[0] if hasattr(solved, "traits") else "" for label in labels])
+    total = np.array([values[is_variance & (of_trait == trait)].sum() for trait in of_trait])
     return {
         "group": np.array([label[0] for label in labels]),
         "coordinate": np.array([label[1] for label in labels]),
@@ -118,7 +120,11 @@ def heritability(
     def share(parts: dict[str, Any]) -> float:
         return parts[of][0, 0] / (sum(parts[name][0, 0] for name in {*whole, of}) + parts["residual"])
 
-    found = function_of_components(fit, share, level=level, kind=kind)
+    return between(function_of_components(fit, share, level=level, kind=kind), level)
+
+
+def between(found: Estimated, level: float) -> Estimated:
+    """The same with an interval that is normal for the logit of a share."""
     h, se = found.estimate, found.se
     if not 0 < h < 1 or not np.isfinite(se):
         return found._replace(lower=np.nan, upper=np.nan)
@@ -145,10 +151,18 @@ def component_tests(fit: Any) -> dict[str, np.ndarray]:
     return {name: np.array([row[k] for row in rows]) for k, name in enumerate(("group", "statistic", "df", "p"))}
 
 
+def plain(table: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    """A table as lists for JSON, None for what is no number."""
+    return {
+        name: [None if isinstance(v, float) and not np.isfinite(v) else v for v in np.asarray(column).tolist()]
+        for name, column in table.items()
+    }
+
+
 def labels_of(solved: Solved) -> list[tuple[str, str, str, int, int, int]]:
     """(grouping, coordinate, other coordinate, number of the effect, of either coordinate) of each row of the table."""
     found = []
-    for i, effect in enumerate(solved.design.effects):
+    for i, effect in enumerate(solved.parts):
         for a in range(effect.r):
             for b in range(a + 1):
                 found.append((effect.name, effect.coordinates[a], "" if a == b else effect.coordinates[b], i, a, b))
@@ -164,7 +178,9 @@ def entries_of(solved: Solved, theta: np.ndarray) -> Float[np.ndarray, " k"]:
 
 def _named(solved: Solved, theta: np.ndarray) -> dict[str, Any]:
     roots, sigma = solved.unpack(theta)
-    named = {e.name: root @ root.T for e, root in zip(solved.design.effects, roots, strict=True)}
+    named = {e.name: root @ root.T for e, root in zip(solved.parts, roots, strict=True)}
+    if "Residual" in named:
+        named["residual"] = named.pop("Residual")
     return {**named, "residual": sigma**2} if solved.residual else named
 
 

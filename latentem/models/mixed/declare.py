@@ -4,7 +4,7 @@ what is refused at the door."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Design:
     fixed: Columns = field(repr=False)
     coordinates: tuple[Columns, ...] = field(repr=False)
     random: tuple[formulas.Random, ...] = field(repr=False)
+    responses: tuple[str, ...] = ()
 
     @property
     def n(self) -> float:
@@ -49,7 +50,12 @@ class Design:
 
 
 def declare(
-    parsed: Formula, table: Any, relationship: Mapping[str, Structure], weights: Any, precision: str | None
+    parsed: Formula,
+    table: Any,
+    relationship: Mapping[str, Structure],
+    weights: Any,
+    precision: str | None,
+    some: bool = False,
 ) -> Design:
     """The design of a formula on a table.
 
@@ -59,6 +65,7 @@ def declare(
         relationship: name of a grouping -> structure of its levels; exchangeable by default.
         weights: (n,) frequencies or None.
         precision: the column of precision weights, if any.
+        some: records need not have all responses, one is enough.
 
     Raises:
         ValueError, TypeError: in one line, whatever cannot be used.
@@ -77,7 +84,12 @@ def declare(
             )
     frequencies = _frequencies(weights, len(frame))
     used = [*names, precision] if precision else names
-    there = ~frame[used].isna().any(axis=1).to_numpy() & (frequencies > 0)
+    if some:
+        right = formulas.variables(replace(parsed, responses=()), [str(c) for c in frame.columns])
+        seen = [~np.isnan(formulas.response(r, frame, parsed.text)) for r in parsed.responses]
+        there = ~frame[right].isna().any(axis=1).to_numpy() & np.any(seen, axis=0) & (frequencies > 0)
+    else:
+        there = ~frame[used].isna().any(axis=1).to_numpy() & (frequencies > 0)
     if not there.any():
         raise ValueError("no record is complete: every one has a missing value in a column that the formula names")
     kept = frame if there.all() else frame[there].reset_index(drop=True)
@@ -90,10 +102,9 @@ def declare(
     if np.any(precisions <= 0):
         raise ValueError(f"precision={precision!r} has a weight that is not positive: leave such records out")
     for what, array in (("response", y), ("fixed effects", fixed.values)):
-        if not np.all(np.isfinite(array)):
-            raise ValueError(
-                f"{what}: record {int(np.argmax(~np.isfinite(array).all(axis=1)))} is not finite: remove it"
-            )
+        known = np.isfinite(array) | (np.isnan(array) & some)
+        if not np.all(known):
+            raise ValueError(f"{what}: record {int(np.argmax(~known.all(axis=1)))} is not finite: remove it")
     return Design(
         y,
         fixed.values,
@@ -106,6 +117,7 @@ def declare(
         fixed,
         coordinates,
         parsed.random,
+        parsed.responses,
     )
 
 

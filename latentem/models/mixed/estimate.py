@@ -12,11 +12,13 @@ import scipy.linalg as la
 from jaxtyping import Float
 
 from latentem.building import Climb, climb, observed_information
-from latentem.field import NotPositiveDefinite, Point, System, layout, moments
+from latentem.field import Effect, NotPositiveDefinite, Point, System, layout, moments
 from latentem.models.mixed.declare import Design
 
 #: A Cholesky root whose smallest singular value, scaled, is below this is tried as singular.
 NEARLY_SINGULAR = 1e-3
+#: Steps of parameter-expanded EM before Newton.
+EM_STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,11 @@ class Solved:
     def random(self) -> list[np.ndarray]:
         """Predicted random effects (BLUP) of each effect, (r, q)."""
         return [root @ u for root, u in zip(self.roots, self.point.u, strict=True)]
+
+    @property
+    def parts(self) -> tuple[Effect, ...]:
+        """What Cholesky rows there are of."""
+        return self.design.effects
 
     @property
     def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
@@ -187,27 +194,40 @@ def maximum(
     max_iterations: int = 100,
     callback: Callable[[int, float], bool] | None = None,
     exact: bool = True,
+    em_steps: int = EM_STEPS,
 ) -> tuple[Solved, Climb]:
     """The maximum of the (restricted) likelihood from a start; near the edge, the edge itself where it is no worse.
 
     Raises:
         ValueError: the likelihood has no value at the start.
     """
+    options: Any = {"max_iterations": max_iterations, "callback": callback, "exact": exact, "em_steps": em_steps}
     try:
-        climbed = climb(system.at, start, scales, max_iterations=max_iterations, callback=callback, exact=exact)
+        climbed = climb(system.at, start, scales, **options)
     except NotPositiveDefinite:
         raise ValueError(
             "the likelihood has no value at the start: pass other standard deviations as initial="
         ) from None
+    return reached(design, system, offset, scales, climbed, exact), climbed
+
+
+def reached(
+    design: Design, system: System, offset: np.ndarray, scales: np.ndarray, climbed: Climb, exact: bool
+) -> Solved:
+    """Where a climb ended, diagonals of Cholesky rows turned positive; near the edge, the edge where it is no worse.
+
+    Args:
+        exact: the climb found the observed information.
+    """
     roots, sigma = system.unpack(climbed.theta)
     signs = [np.where(np.diagonal(root) < 0, -1.0, 1.0) for root in roots]
     theta = system.pack([root * sign for root, sign in zip(roots, signs, strict=True)], abs(sigma))
     on_edge = _snapped(system, theta, climbed.point.log_likelihood, scales)
     if on_edge is not None:
-        return Solved(design, system, on_edge, offset), climbed
+        return Solved(design, system, on_edge, offset)
     flips = system.pack([np.broadcast_to(sign, (len(sign),) * 2) for sign in signs], 1.0 if sigma > 0 else -1.0)
     information = climbed.information * np.outer(flips, flips) if exact else None
-    return Solved(design, system, theta, offset, information), climbed
+    return Solved(design, system, theta, offset, information)
 
 
 def _snapped(system: System, theta: np.ndarray, value: float, scales: np.ndarray) -> np.ndarray | None:

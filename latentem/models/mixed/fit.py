@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from latentem.building import WholeFit
-from latentem.models.mixed import components, effects, profile, records, simulation, summary, tables
+from latentem.models.mixed import components, effects, profile, records, responses, simulation, summary, tables
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
-from latentem.models.mixed.generalised import FAMILIES, Approximated
+from latentem.models.mixed.families import FAMILIES
+from latentem.models.mixed.generalised import Approximated
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class GeneralisedFit(WholeFit):
     variance_components = components.variance_components
     function_of_components = components.function_of_components
     predict = records.predict  # pyright: ignore[reportAssignmentType]
+    residuals = responses.residuals
+    influence = responses.influence  # pyright: ignore[reportAssignmentType]
+    simulate = responses.simulate
+    sample = responses.simulate  # pyright: ignore[reportAssignmentType]
+    bootstrap = responses.bootstrap
+    profile = profile.profile
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
     table = tables.table
     augment = tables.augment
@@ -38,9 +45,7 @@ class GeneralisedFit(WholeFit):
         Raises:
             ValueError: it was loaded without its model or its data.
         """
-        if self.declaration is None or self.frame is None:
-            missing = "model" if self.declaration is None else "data"
-            raise ValueError(f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...)")
+        self.refuse_bare()
         return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
@@ -67,8 +72,8 @@ class GeneralisedFit(WholeFit):
             **self.facts(),
             "formula": self.declaration.formula,
             "family": self.declaration.family,
-            "fixed_effects": _plain(self.fixed_effects()),
-            "variance_components": _plain(self.variance_components()),
+            "fixed_effects": components.plain(self.fixed_effects()),
+            "variance_components": components.plain(self.variance_components()),
             "notes": list(self.notes),
         }
 
@@ -106,11 +111,7 @@ class MixedFit(WholeFit):
         Raises:
             ValueError: it was loaded without its model or its data.
         """
-        if self.declaration is None or self.frame is None:
-            missing = "model" if self.declaration is None else "data"
-            raise ValueError(
-                f"this Fit was loaded without its {missing}: pass lem.load(path, model=..., data=...) for these"
-            )
+        self.refuse_bare()
         return self.declaration.solved_at(self.frame, self.weights, self.params)
 
     @property
@@ -179,17 +180,10 @@ class MixedFit(WholeFit):
             **facts,
             "formula": self.declaration.formula,
             "reml": self.declaration.reml,
-            "fixed_effects": _plain(fixed),
-            "variance_components": _plain(self.variance_components()),
+            "fixed_effects": components.plain(fixed),
+            "variance_components": components.plain(self.variance_components()),
             "notes": list(self.notes),
         }
-
-
-def _plain(table: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-    return {
-        name: [None if isinstance(v, float) and not np.isfinite(v) else v for v in np.asarray(column).tolist()]
-        for name, column in table.items()
-    }
 
 
 def _without_any(solved: Solved) -> float:

@@ -1,62 +1,24 @@
 """Generalised linear mixed models: counts and proportions, by Laplace's approximation of the likelihood, or by adaptive
-quadrature where there is one grouping with one effect.
-
-References:
-    Pinheiro, J. C. and Chao, E. C. (2006). Efficient Laplacian and adaptive Gaussian quadrature algorithms for
-    multilevel generalized linear mixed models. Journal of Computational and Graphical Statistics 15, 58-81.
-"""
+quadrature where there is one grouping with one effect."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 import latentem as lem
-from latentem.building import climb, jit
-from latentem.field import Bound, FieldPoint, NotPositiveDefinite, Records, Structure, records_of
+from latentem.building import Climb, climb
+from latentem.field import Bound, Effect, FieldPoint, NotPositiveDefinite, Records, Structure, records_of
 from latentem.models.mixed.declare import Design
-
-
-class Family(NamedTuple):
-    """How a response depends on the linear predictor: log-density, mean, link of a response (for a start), columns of a
-    response."""
-
-    log_density: Any
-    mean: Any
-    link: Any
-    columns: int
-
-
-def _bernoulli(y: Array, eta: Array) -> Array:
-    return y[0] * eta - jax.nn.softplus(eta)
-
-
-def _binomial(y: Array, eta: Array) -> Array:
-    n = y[0] + y[1]
-    ways = gammaln(n + 1) - gammaln(y[0] + 1) - gammaln(y[1] + 1)
-    return y[0] * eta - n * jax.nn.softplus(eta) + ways
-
-
-def _poisson(y: Array, eta: Array) -> Array:
-    return y[0] * eta - jnp.exp(eta) - gammaln(y[0] + 1)
-
-
-def _logistic(eta: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-eta))
-
-
-FAMILIES = {
-    "bernoulli": Family(_bernoulli, _logistic, lambda y: np.log((y[:, 0] + 0.5) / (1.5 - y[:, 0])), 1),
-    "binomial": Family(_binomial, _logistic, lambda y: np.log((y[:, 0] + 0.5) / (y[:, 1] + 0.5)), 2),
-    "poisson": Family(_poisson, np.exp, lambda y: np.log(y[:, 0] + 0.5), 1),
-}
+from latentem.models.mixed.families import FAMILIES
+from latentem.models.mixed.quadrature import Quadrature
 
 
 @dataclass(frozen=True)
@@ -89,19 +51,6 @@ class Predictor:
         return eta
 
 
-def refuse_responses(family: str, y: np.ndarray) -> None:
-    """ValueError where responses are none of the family."""
-    known = FAMILIES[family]
-    if y.shape[1] != known.columns:
-        told = "cbind(successes, failures)" if known.columns == 2 else "one response"
-        raise ValueError(f"family={family!r}: {y.shape[1]} responses: expected {told}")
-    if np.any(y < 0) or np.any(y != np.rint(y)) or (family == "bernoulli" and np.any(y > 1)):
-        expected = "0 and 1" if family == "bernoulli" else "counts"
-        raise ValueError(
-            f"family={family!r}: expected {expected}, found {y[(y < 0) | (y != np.rint(y)) | (y > 1)][0]:g}"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Approximated:
     """A generalised linear mixed model at parameters; the attributes of `estimate.Solved` that its tables need.
@@ -122,10 +71,15 @@ class Approximated:
     evidence: float
     residual: bool = False
 
+    @property
+    def parts(self) -> tuple[Effect, ...]:
+        """What Cholesky rows there are of."""
+        return self.design.effects
+
     def unpack(self, theta: np.ndarray) -> tuple[list[np.ndarray], None]:
         """(Lambda of each effect, no residual)."""
         roots, at = [], 0
-        for effect in self.design.effects:
+        for effect in self.parts:
             low = np.tril_indices(effect.r)
             root = np.zeros((effect.r, effect.r))
             root[low] = theta[at : at + len(low[0])]
@@ -153,6 +107,14 @@ class Approximated:
         """Laplace's approximation there."""
         with jax.enable_x64(True):
             return self.records.at(np.concatenate([self.beta, self.theta]))
+
+    @property
+    def eta(self) -> Float[np.ndarray, " n"]:
+        """Linear predictor of each record, the random effects at their modes."""
+        value = self.design.x @ self.beta
+        for effect, b in zip(self.design.effects, self.random, strict=True):
+            value = value + effect.of_records(b)
+        return value
 
     @cached_property
     def random(self) -> list[np.ndarray]:
@@ -194,63 +156,24 @@ class Approximated:
         return found
 
 
-class Quadrature:
-    """A model of one effect of one grouping at given parameters: each level integrated by itself, on Gauss-Hermite
-    nodes around its mode."""
-
-    def __init__(self, records: Records, theta: np.ndarray, nodes: int) -> None:
-        laplace = records.at(theta)
-        codes = records.seen[:, 0]
-        q = records.size
-        at = records.symbolic.entries(np.arange(q), np.arange(q))
-        spread = np.sqrt(laplace.factor.inverse[at])
-        points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-        log_weights = np.log(weights) + 0.5 * points**2
-        value, self.score = (
-            np.asarray(a)
-            for a in _by_quadrature(
-                records.model, theta, records.rows, records.weights, codes, laplace.mode, spread, points, log_weights
-            )
-        )
-        self.log_likelihood = self.evidence = float(value)
-        if not np.isfinite(value):
-            raise NotPositiveDefinite("the log-likelihood is not finite")
-
-
-@partial(jit, static_argnums=0)
-def _by_quadrature(
-    model: Any, u: Any, rows: Any, weights: Any, codes: Any, mode: Any, spread: Any, points: Any, log_weights: Any
-) -> Any:
-    """(log-likelihood, its gradient in u); the nodes stay where they are."""
-    z = mode[:, None] + spread[:, None] * points  # (q, K)
-
-    def value(v: Any) -> Any:
-        params = model.space.constrain(v)
-
-        def of_record(x: Any, nodes: Any) -> Any:
-            name = next(iter(model.latent.structures))
-            return jax.vmap(lambda s: model.complete_log_likelihood(params, x, {name: s[None]}))(nodes)
-
-        each = weights[:, None] * jax.vmap(of_record)(rows, z[codes])
-        summed = jax.ops.segment_sum(each, codes, num_segments=len(mode)) - 0.5 * z**2 + log_weights
-        return jnp.sum(jax.scipy.special.logsumexp(summed, axis=1) + jnp.log(spread)) - 0.5 * len(mode) * jnp.log(
-            2 * jnp.pi
-        )
-
-    return jax.value_and_grad(value)(u)
-
-
 def approximate(design: Design, family: str, nodes: int | None, start: Any, limit: int) -> tuple[Approximated, Any]:
     """The maximum of the approximate likelihood, and how the climb to it ended.
 
     Raises:
         ValueError: quadrature for more than one effect of one grouping of independent levels; no value at the start.
     """
-    effects, p = design.effects, design.x.shape[1]
+    effects = design.effects
     if nodes is not None and (len(effects) != 1 or effects[0].r != 1 or not effects[0].bound.independent):
         raise ValueError(
             "nodes: quadrature takes one grouping of independent levels with one effect; leave nodes out (Laplace)"
         )
+    with jax.enable_x64(True):
+        return maximum_of(design, records_for(design, family), family, nodes, start, limit)
+
+
+def records_for(design: Design, family: str) -> Records:
+    """The records with their declaration."""
+    effects, p = design.effects, design.x.shape[1]
     sizes = tuple(effect.r for effect in effects)
     field = lem.Field(
         {f"effect{i:02d}": Known(effect.bound) for i, effect in enumerate(effects)},
@@ -262,14 +185,23 @@ def approximate(design: Design, family: str, nodes: int | None, start: Any, limi
     for i, effect in enumerate(effects):
         rows[f"z{i:02d}"] = effect.z
         rows[f"effect{i:02d}"] = effect.bound.names[effect.codes]
-    with jax.enable_x64(True):
-        records = records_of(model, rows, design.frequencies, quadratic=False)
-        first = _start(design, family) if start is None else start
-        try:
-            at = records.at if nodes is None else (lambda theta: Quadrature(records, np.asarray(theta), nodes))
-            found = climb(at, first, np.ones(len(first)), em_steps=0, max_iterations=limit)
-        except NotPositiveDefinite as error:
-            raise ValueError(f"the likelihood has no value at the start ({error}): pass initial=") from None
+    return records_of(model, rows, design.frequencies, quadratic=False)
+
+
+def climbed_on(records: Records, nodes: int | None) -> Callable[[np.ndarray], Any]:
+    """Parameters -> the model there, by Laplace's approximation or on nodes."""
+    return records.at if nodes is None else (lambda theta: Quadrature(records, np.asarray(theta), nodes))
+
+
+def maximum_of(
+    design: Design, records: Records, family: str, nodes: int | None, start: Any, limit: int
+) -> tuple[Approximated, Climb]:
+    """The same on records that are there already, in float64."""
+    first, p = _start(design, family) if start is None else start, design.x.shape[1]
+    try:
+        found = climb(climbed_on(records, nodes), first, np.ones(len(first)), em_steps=0, max_iterations=limit)
+    except NotPositiveDefinite as error:
+        raise ValueError(f"the likelihood has no value at the start ({error}): pass initial=") from None
     theta, signs = found.theta[p:].copy(), []
     probe = Approximated(design, records, found.theta[:p], theta, found.information, found.point.evidence)
     for root in probe.roots:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
@@ -12,6 +13,7 @@ from scipy.special import ndtri
 from latentem.building import climb
 from latentem.field import Effect, Point, System, layout
 from latentem.models.mixed.estimate import Solved, scales_of, with_response
+from latentem.models.mixed.generalised import climbed_on
 
 
 class Profile(NamedTuple):
@@ -113,6 +115,8 @@ def _cross(
 def _held(fit: Any, solved: Solved, name: str) -> tuple[Any, float, float, float]:
     """(value -> largest log-likelihood, estimate, scale, least value) of a parameter."""
     names = [*solved.design.names]
+    if not solved.residual:
+        return _of_generalised(fit, solved, name)
     if name in names:
         if solved.system.reml:
             raise ValueError(
@@ -136,6 +140,31 @@ def _held(fit: Any, solved: Solved, name: str) -> tuple[Any, float, float, float
     spread = solved.covariance()[-1, -1] if name == "residual" else np.nan
     scale = float(np.sqrt(spread)) if np.isfinite(spread) else 0.25 * max(theta[k], 0.5 * scales[k])
     return at_value, float(theta[k]), scale, 1e-6 * scales[k] if name == "residual" else 0.0
+
+
+def _of_generalised(fit: Any, solved: Any, name: str) -> tuple[Any, float, float, float]:
+    """The same of a generalised model, whose standard deviations are those of first coordinates."""
+    theta, p = np.concatenate([solved.beta, solved.theta]), len(solved.beta)
+    places, at = {known: k for k, known in enumerate(solved.design.names)}, p
+    for effect in solved.design.effects:
+        places[effect.name if effect.r == 1 else f"{effect.name}.{effect.coordinates[0]}"] = at
+        at += effect.r * (effect.r + 1) // 2
+    if name not in places:
+        raise ValueError(f"profile({name!r}): expected one of {', '.join(places)}")
+    k, at_theta = places[name], climbed_on(solved.records, fit.declaration.nodes)
+    free = np.delete(np.arange(len(theta)), k)
+
+    def at_value(value: float) -> float:
+        def held(rest: np.ndarray) -> _Held:
+            return _Held(at_theta(np.insert(rest, k, value)), free)
+
+        with jax.enable_x64(True):
+            found = climb(held, theta[free].copy(), np.ones(len(free)), em_steps=0)
+        return float(found.point.log_likelihood)
+
+    spread = np.diagonal(np.linalg.pinv(solved.joint, hermitian=True))[k]
+    scale = float(np.sqrt(spread)) if spread > 0 else 0.25
+    return at_value, float(theta[k]), scale, -np.inf if k < p else 0.0
 
 
 def _first(solved: Solved, name: str) -> tuple[System, np.ndarray, int]:

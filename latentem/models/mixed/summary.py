@@ -15,7 +15,7 @@ def summary(fit: Any) -> str:
         fit.name,
         f"Formula: {declared.formula}",
         f"log-likelihood {fit.log_likelihood:.6f}   AIC {fit.aic:.4f}   BIC {fit.bic:.4f}"
-        + ("   (restricted)" if declared.reml and solved.residual else ""),
+        + ("   (restricted)" if declared.reml and (solved.residual or hasattr(solved, "traits")) else ""),
         f"status {fit.status.name} after {fit.iterations} iterations, {fit.evaluations} evaluations, "
         f"{fit.seconds:.2f} s",
     ]

@@ -37,6 +37,7 @@ class Structure(ModalVerbs, Chained):
     reference: int = 0
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     references: tuple[int, ...] = ()
     _prior: Any = field(init=False, repr=False)
 

@@ -118,6 +118,10 @@ class Segmentation:
         far = (fixed < 0) & (distance > np.median(distance[fixed < 0]))
         return fixed, np.stack([~far, far]).astype(np.float64)
 
+    def kept(self) -> Segmentation:
+        """What a file keeps: the declaration without the image."""
+        return replace(self, form=None)
+
     # --- verbs
 
     def labels(self, fit: Any) -> np.ndarray:

@@ -31,6 +31,7 @@ class AR(Chained):
     noise: bool = True
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     _prior: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,10 +47,18 @@ class AR(Chained):
     def name(self) -> str:
         return f"AR({self.order}){' with noise' if self.noise else ''}"
 
+    # The mean is added to readings that have noise; where they have none it moves the states, which are the readings:
+    # given the states, a reading without noise says nothing that an M-step could learn from.
+
     @property
     def offsets(self) -> tuple[str, ...]:
-        """The constant, whose coefficient is the mean."""
-        return (ONE,)
+        """The constant of readings with noise, whose coefficient is the mean."""
+        return (ONE,) if self.noise else ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The constant of states that are the readings themselves."""
+        return () if self.noise else (ONE,)
 
     @property
     def noisy(self) -> tuple[int, ...]:
@@ -77,14 +86,16 @@ class AR(Chained):
         transition = shift.at[0].add(params["coefficients"])
         first = jnp.eye(p, dtype=dtype)[:1]
         process = params["variance"] * first.T @ first
+        mean, nothing = params["mean"], jnp.zeros((1, 0), dtype)
+        drift = mean * (1 - jnp.sum(params["coefficients"])) * first.T
         return System(
             transition,
-            jnp.zeros((p, 0), dtype),
+            jnp.zeros((p, 0), dtype) if self.noise else drift,
             process,
             first,
-            params["mean"].reshape(1, 1),
+            mean.reshape(1, 1) if self.noise else nothing,
             params["noise"][None] if self.noise else jnp.zeros(1, dtype),
-            jnp.zeros(p, dtype),
+            jnp.zeros(p, dtype) if self.noise else mean * jnp.ones(p, dtype),
             stationary(transition, process),
             jnp.zeros((p, 0), dtype),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -21,18 +22,19 @@ Params = dict[str, Any]
 ONE = "1"
 
 
-class Chained(Verbs):
+class Chained(Verbs, ABC):
     """A linear Gaussian model of readings y (T, p), given by `system(params)`.
 
-    To add one: a frozen dataclass below this with `dim`, `constraints`, `system`, `start`, and what differs from the
-    defaults here.
+    To add one: a frozen dataclass below this with `dim`, `name`, `constraints`, `system`, `start`, what differs from
+    the defaults here, and where the M-step has a closed form, `closed` and `maximize(moments, params)`.
     """
 
     #: Covariates of moves and of readings, by name; "1" is a constant.
     inputs: tuple[str, ...] = ()
     offsets: tuple[str, ...] = ()
-    #: Readings p, known once data were declared.
+    #: Readings p, and their columns where they have names, known once data were declared.
     readings: int = 0
+    names: tuple[str, ...] = ()
     prior: Mapping[str, Any] | None = None
     integrated: ClassVar[bool] = True
     before: bool = False
@@ -41,26 +43,26 @@ class Chained(Verbs):
     # --- what a model says of itself
 
     @property
+    @abstractmethod
     def dim(self) -> int:
         """d."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What summaries call it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def constraints(self) -> Params:
         """Constraints of the params."""
-        raise NotImplementedError
 
+    @abstractmethod
     def system(self, params: Params) -> System:
         """The matrices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, observations: Any, weights: Any) -> Params:
         """Where EM begins."""
-        raise NotImplementedError
 
     @property
     def noisy(self) -> tuple[int, ...]:
@@ -77,10 +79,6 @@ class Chained(Verbs):
         """States whose first value has a distribution."""
         return ()
 
-    def maximize(self, found: Any, params: Params) -> Params:
-        """M-step in closed form, where `closed`."""
-        raise NotImplementedError
-
     def check(self, series: lem.Sequences) -> None:
         """Raise in one line when these data cannot be fitted."""
 
@@ -92,8 +90,9 @@ class Chained(Verbs):
         steps = series.steps
         if not isinstance(steps, dict):
             steps = {"y": steps}
+        names = self.names
         if not (set(steps) <= {"y", "u", "v"} and "y" in steps):
-            steps = self._by_name(steps, series.total)
+            names, steps = self._by_name(steps, series.total)
         steps = {name: np.asarray(a, np.float64).reshape(series.total, -1) for name, a in steps.items()}
         for name, wanted in (("u", self.inputs), ("v", self.offsets)):
             if name not in steps:
@@ -107,7 +106,7 @@ class Chained(Verbs):
         if self.readings not in (0, p):
             raise ValueError(f"{p} readings at each step: expected {self.readings}, as in the data of the fit")
         series = replace(series, steps=steps)
-        declared = replace(self, readings=p)  # pyright: ignore
+        declared = replace(self, readings=p, names=names)  # pyright: ignore
         declared.check(series)
         return declared, series
 
@@ -115,16 +114,17 @@ class Chained(Verbs):
         """(the model, the data) of new observations, for a fit: see `declare`."""
         return self.declare(observations)
 
-    def _by_name(self, columns: dict[str, Any], total: int) -> dict[str, Any]:
-        own = [name for name in columns if name not in (*self.inputs, *self.offsets)]
+    def _by_name(self, columns: dict[str, Any], total: int) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """(columns of the readings, the data by what they are); of new data, the columns that the fit knows."""
+        own = self.names or tuple(name for name in columns if name not in (*self.inputs, *self.offsets))
         if not own:
             raise ValueError("no column is left for the readings: expected at least one beside the covariates")
+        for name in own:
+            if name not in columns:
+                raise ValueError(f"no column is called {name!r}: choose from {', '.join(map(str, columns))}")
         read = [np.asarray(columns[name], np.float64).reshape(total, -1) for name in own]
-        return {
-            "y": np.concatenate(read, axis=1),
-            "u": self._covariates(columns, self.inputs, total),
-            "v": self._covariates(columns, self.offsets, total),
-        }
+        covariates = {k: self._covariates(columns, of, total) for k, of in (("u", self.inputs), ("v", self.offsets))}
+        return own, {"y": np.concatenate(read, axis=1), **covariates}
 
     @staticmethod
     def _covariates(columns: dict[str, Any], names: tuple[str, ...], total: int) -> np.ndarray:

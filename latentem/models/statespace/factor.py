@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,10 @@ class DynamicFactor(Verbs):
 
     def declare(self, observations: Any) -> Any:
         """The state space model of these columns, and the data."""
-        _, series = StateSpace(self.factors, offsets=("1",), observation="free").declare(observations)
+        first, series = StateSpace(self.factors, offsets=("1",), observation="free").declare(observations)
         p = series.steps["y"].shape[1]
         if p <= self.factors:
             raise ValueError(f"{p} columns for {self.factors} factors: expected more columns than factors")
         loadings = np.where(np.tri(p, self.factors, dtype=bool), np.nan, 0.0)
         model = StateSpace(self.factors, process="identity", observation=loadings, offsets=("1",), prior=self.prior)
-        return model.declare(series)
+        return replace(model, names=first.names).declare(series)

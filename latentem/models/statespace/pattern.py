@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import latentem as lem
 from latentem.constraints import Constraint, Diagonal, diagonal, entries
 
+STARTS = ("stationary", "diffuse", "constant", "free")
 EXPECTED = "'free', 'diagonal', 'equal', 'identity', 'zero', or numbers with NaN (free) and names (equal) among them"
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True)
+class Cells:
     """Entries of a matrix as a hashable value: numbers, names, None where one is free."""
 
     shape: tuple[int, ...]
@@ -47,10 +51,9 @@ def _cells(name: str, pattern: Any, shape: tuple[int, ...]) -> np.ndarray:
             fill = {"identity": 1.0, "diagonal": np.nan, "equal": name}[pattern]
             return np.where(np.eye(shape[0], dtype=bool), np.array(fill, object), 0.0)
         raise ValueError(f"{name}={pattern!r}: expected {EXPECTED}")
-    own, flat = pattern
-    cells = np.array([np.nan if c is None else c for c in flat], object).reshape(own)
-    if own != shape:
-        raise ValueError(f"{name} has shape {own}: expected {shape}")
+    cells = np.array([np.nan if c is None else c for c in pattern.flat], object).reshape(pattern.shape)
+    if pattern.shape != shape:
+        raise ValueError(f"{name} has shape {pattern.shape}: expected {shape}")
     return cells
 
 
@@ -78,10 +81,10 @@ def covariance(name: str, pattern: Any, d: int) -> Constraint:
     cells = _cells(name, pattern, (d, d))
     off = cells[~np.eye(d, dtype=bool)]
     if all(not isinstance(c, str) and c == 0 for c in off):
-        found = diagonal(np.diagonal(cells))
-        if min(found.given, default=0.0) < 0:
+        own = np.diagonal(cells)
+        if any(not isinstance(c, str) and c < 0 for c in own):
             raise ValueError(f"{name}: a fixed variance is negative: expected numbers >= 0")
-        return found
+        return diagonal(own)
     if any(isinstance(c, str) or np.isnan(c) for c in cells.ravel()):
         raise ValueError(f"{name}: covariances beside 0: expected all of them free ('free'), or all given")
     given = cells.astype(np.float64)
@@ -102,6 +105,27 @@ def noisy(constraint: Constraint) -> tuple[int, ...]:
     if isinstance(constraint, Diagonal):
         return tuple(i for i in range(d) if constraint.group[i] >= 0 or constraint.given[i] > 0)
     if constraint.size == 0:
-        value = np.asarray(constraint.constrain(np.zeros(0)))
+        value = given(constraint)
         return tuple(i for i in range(d) if value[i, i] > 0)
     return tuple(range(d))
+
+
+def given(constraint: Constraint) -> np.ndarray:
+    """The value of a constraint in which nothing is free."""
+    return np.asarray(constraint.constrain(np.zeros(0)))
+
+
+def first_state(said: Any) -> Any:
+    """What a user says of the first state, as a hashable value: a word, or patterns of its mean and covariance."""
+    if isinstance(said, str):
+        if said not in STARTS:
+            words = ", ".join(map(repr, STARTS))
+            raise ValueError(f"initial={said!r}: expected one of {words}, or (mean, covariance)")
+        return ("free", "free") if said == "free" else said
+    if isinstance(said, Mapping):
+        if set(said) != {"mean", "covariance"}:
+            raise ValueError(f"initial={said!r}: expected the entries 'mean' and 'covariance'")
+        return (frozen(said["mean"]), frozen(said["covariance"]))
+    if isinstance(said, tuple) and len(said) == 2:
+        return tuple(frozen(part) for part in said)
+    raise ValueError(f"initial={said!r}: expected a word, (mean, covariance) or {{'mean': ..., 'covariance': ...}}")

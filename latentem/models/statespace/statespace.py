@@ -14,11 +14,11 @@ from jaxtyping import Array
 
 import latentem as lem
 from latentem.constraints import Constraint, Diagonal, Entries
-from latentem.kalman import Moments, System, regress, stationary, variances
-from latentem.models.statespace.chained import Chained, Params, spread_of
-from latentem.models.statespace.pattern import coefficients, covariance, frozen, noisy
-
-STARTS = ("stationary", "diffuse", "constant", "free")
+from latentem.kalman import Moments, System, stationary
+from latentem.models.statespace.chained import Chained, Params
+from latentem.models.statespace.m_step import is_closed, maximize
+from latentem.models.statespace.pattern import coefficients, covariance, first_state, frozen, given, noisy
+from latentem.models.statespace.rough import rough
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class StateSpace(Chained):
     before: bool = False
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     _prior: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,15 +71,15 @@ class StateSpace(Chained):
         for name in ("transition", "process", "observation", "noise", "input_effect", "offset_effect"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in ("inputs", "offsets"):
-            given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
-        object.__setattr__(self, "initial", _initial(self.initial))
+            said = getattr(self, name)
+            object.__setattr__(self, name, (said,) if isinstance(said, str) else tuple(said))
+        object.__setattr__(self, "initial", first_state(self.initial))
         object.__setattr__(self, "_prior", lem.priors.Joint.of(self.prior))
         d = self.state
         coefficients("transition", self.transition, (d, d))
         process = covariance("process", self.process, d)
         if self.initial == "stationary" and not coefficients("transition", self.transition, (d, d)).size:
-            largest = np.abs(np.linalg.eigvals(_value(coefficients("transition", self.transition, (d, d))))).max()
+            largest = np.abs(np.linalg.eigvals(given(coefficients("transition", self.transition, (d, d))))).max()
             if largest >= 1:
                 told = f"the given transition does not settle (largest eigenvalue {largest:.4g})"
                 raise ValueError(f"initial='stationary': {told}: use initial='diffuse' or 'constant'")
@@ -96,7 +97,8 @@ class StateSpace(Chained):
         return f"state space model of {self.state} states"
 
     @cached_property
-    def _parts(self) -> dict[str, Constraint]:
+    def constraint_of(self) -> dict[str, Constraint]:
+        """The constraint of each matrix."""
         d, p = self.state, self.readings
         found: dict[str, Constraint] = {
             "transition": coefficients("transition", self.transition, (d, d)),
@@ -114,7 +116,7 @@ class StateSpace(Chained):
         return found
 
     def constraints(self) -> Params:
-        return dict(self._parts)
+        return dict(self.constraint_of)
 
     @property
     def integrated(self) -> bool:
@@ -123,16 +125,16 @@ class StateSpace(Chained):
 
     @property
     def noisy(self) -> tuple[int, ...]:
-        return noisy(self._parts["process"])
+        return noisy(self.constraint_of["process"])
 
     @property
     def exact(self) -> tuple[int, ...]:
-        return tuple(sorted(set(range(self.readings)) - set(noisy(self._parts["noise"]))))
+        return tuple(sorted(set(range(self.readings)) - set(noisy(self.constraint_of["noise"]))))
 
     @property
     def opening(self) -> tuple[int, ...]:
         if isinstance(self.initial, tuple):
-            return noisy(self._parts["initial_covariance"])
+            return noisy(self.constraint_of["initial_covariance"])
         return tuple(range(self.state)) if self.initial == "stationary" else ()
 
     def check(self, series: lem.Sequences) -> None:
@@ -148,24 +150,27 @@ class StateSpace(Chained):
                 )
 
     def _check_free(self) -> None:
-        parts = self._parts
+        parts = self.constraint_of
         if not sum(c.size for c in parts.values()):
             raise ValueError("every entry of every matrix is given: leave something free, or ask lem.kalman.smoothed")
-        for name in ("transition", "input_effect"):
-            part = parts.get(name)
-            if isinstance(part, Entries) and len(self.noisy) < self.state:
-                still = [i for i in range(self.state) if i not in self.noisy]
-                if (part.groups.reshape(self.state, -1)[still] >= 0).any():
-                    raise ValueError(
-                        f"{name} is free in row {still[0]}, a state without noise: give its entries, or noise to it"
-                    )
+        silent = {"transition": set(range(self.state)) - set(self.noisy), "observation": set(self.exact)}
+        silent |= {"input_effect": silent["transition"], "offset_effect": silent["observation"]}
+        for name, rows in silent.items():
+            part, still = parts.get(name), sorted(rows)
+            if still and part is not None and part.size:
+                free = np.argwhere(part.groups >= 0) if isinstance(part, Entries) else np.array(part.free_indices)
+                if np.isin(free[:, 0], still).any():
+                    what = "a state" if name in ("transition", "input_effect") else "a reading"
+                    row = next(int(i) for i in free[:, 0] if i in rows)
+                    told = f"{name} is free in row {row}, {what} without noise"
+                    raise ValueError(f"{told}: give its entries, or noise to it")
 
     # --- matrices
 
     def system(self, params: Params) -> System:
         d, p = self.state, self.readings
         dtype = params["transition"].dtype
-        diagonal = isinstance(self._parts["noise"], Diagonal)
+        diagonal = isinstance(self.constraint_of["noise"], Diagonal)
         nothing = jnp.zeros((d, 0), dtype)
         mean, spread, directions = jnp.zeros(d, dtype), jnp.zeros((d, d), dtype), nothing
         if isinstance(self.initial, tuple):
@@ -186,149 +191,25 @@ class StateSpace(Chained):
             directions,
         )
 
-    # --- M-step
+    # --- EM
 
     @property
     def closed(self) -> bool:
         """Whether the M-step has a closed form."""
-        own = all(isinstance(c, Entries | Diagonal) or c.size == 0 or _is_full(c) for c in self._parts.values())
-        return own and self.initial != "stationary"
+        return is_closed(self)
 
     def maximize(self, found: Moments, params: Params) -> Params:
-        parts, new = self._parts, dict(params)
-        # The dynamics given the old noise, then the noise given the new dynamics (Meng and Rubin 1993).
-        rows = np.array(self.noisy, np.int32)
-        precision = jnp.zeros_like(params["process"])
-        if len(rows):
-            precision = precision.at[np.ix_(rows, rows)].set(jnp.linalg.inv(params["process"][rows][:, rows]))
-        move = _together([(parts[n], params[n]) for n in ("transition", "input_effect") if n in parts])
-        moved = regress(found.move, move[0], precision, move[1])
-        new["transition"] = moved[:, : self.state]
-        if self.inputs:
-            new["input_effect"] = moved[:, self.state :]
-        new["process"] = _noise(parts["process"], found.move.spread(moved), found.move.n, params["process"])
-
-        read = _together([(parts[n], params[n]) for n in ("observation", "offset_effect") if n in parts])
-        if isinstance(parts["noise"], Diagonal):
-            variance = jnp.diagonal(params["noise"])
-            weight = jnp.where(variance > 0, 1.0 / jnp.where(variance > 0, variance, 1.0), 0.0)
-            seen = regress(found.reading, read[0], weight, read[1])
-            left = jax.vmap(lambda part, c: part.spread(c[None])[0, 0])(found.reading, seen)
-            new["noise"] = variances(left, found.reading.n, parts["noise"], params["noise"])
-        else:
-            seen = regress(found.reading, read[0], jnp.linalg.inv(params["noise"]), read[1])
-            new["noise"] = _noise(parts["noise"], found.reading.spread(seen), found.reading.n, params["noise"])
-        new["observation"] = seen[:, : self.state]
-        if self.offsets:
-            new["offset_effect"] = seen[:, self.state :]
-        if isinstance(self.initial, tuple):
-            self._first(found, params, new)
-        return new
-
-    def _first(self, found: Moments, params: Params, new: Params) -> None:
-        mean, spread = self._parts["initial_mean"], self._parts["initial_covariance"]
-        first, old = found.first, params["initial_covariance"]
-        if isinstance(mean, Entries) and mean.size:
-            column = Entries(mean.given, mean.group, (self.state, 1))
-            free = None if mean.size == self.state else column
-            precision = None if free is None else jnp.linalg.inv(old)
-            new["initial_mean"] = regress(first, free, precision, params["initial_mean"][:, None])[:, 0]
-        new["initial_covariance"] = _noise(spread, first.spread(new["initial_mean"][:, None]), first.n, old)
-
-    # --- start
+        return maximize(self, found, params)
 
     @property
     def initial_params(self) -> Any:
         """A start by chance, where loadings are free; without it there is one start."""
-        if not self.readings or not isinstance(self._parts["observation"], Entries) or self._parts["observation"].size:
+        if not self.readings or self.constraint_of["observation"].size:
             return self._drawn
         raise AttributeError("initial_params")
 
     def start(self, observations: Any, weights: Any) -> Params:
-        return self._begin(observations, weights, None)
+        return rough(self, observations, weights, None)
 
     def _drawn(self, key: Array, observations: Any, weights: Any) -> Params:
-        return self._begin(observations, weights, jax.random.normal(key, (self.readings, self.state), weights.dtype))
-
-    def _carried(self, mean: Array) -> Array:
-        """The part of the mean of the readings that states carry: that of a reading whose constant is given as 0."""
-        effect = self._parts.get("offset_effect")
-        if self.initial == "stationary" or "1" not in self.offsets or not isinstance(effect, Entries):
-            return jnp.zeros(())
-        held = effect.groups[:, self.offsets.index("1")] < 0
-        return jnp.mean(mean[np.flatnonzero(held)]) if held.any() else jnp.zeros(())
-
-    def _begin(self, observations: Any, weights: Any, loadings: Array | None) -> Params:
-        d, parts = self.state, self._parts
-        mean, variance = spread_of(observations["y"], weights)
-        scale = jnp.mean(variance)
-        draws = jnp.ones((self.readings, d)) if loadings is None else loadings * jnp.sqrt(variance)[:, None]
-        free_loadings = parts["observation"].size > 0
-        centre = jnp.zeros(d) if free_loadings else jnp.full((d,), jnp.mean(mean) / d)
-        rough = {
-            "transition": 0.8 * jnp.eye(d) + 0.05 * jnp.eye(d, k=1),
-            "process": jnp.eye(d) * (0.3 if free_loadings else 0.1 * scale),
-            "observation": draws,
-            "noise": jnp.diag(0.5 * variance),
-            "input_effect": jnp.zeros((d, len(self.inputs))),
-            "offset_effect": _constant(mean - self._carried(mean), self.offsets),
-            "initial_mean": centre,
-            "initial_covariance": jnp.eye(d) * (1.0 if free_loadings else scale),
-        }
-        return {name: _inside(part, rough[name]) for name, part in parts.items()}
-
-
-def _initial(given: Any) -> Any:
-    if isinstance(given, str):
-        if given not in STARTS:
-            words = ", ".join(map(repr, STARTS))
-            raise ValueError(f"initial={given!r}: expected one of {words}, or (mean, covariance)")
-        return ("free", "free") if given == "free" else given
-    if isinstance(given, Mapping):
-        if set(given) != {"mean", "covariance"}:
-            raise ValueError(f"initial={given!r}: expected the entries 'mean' and 'covariance'")
-        return (frozen(given["mean"]), frozen(given["covariance"]))
-    if isinstance(given, tuple) and len(given) == 2:
-        return tuple(frozen(part) for part in given)
-    raise ValueError(f"initial={given!r}: expected a word, (mean, covariance) or {{'mean': ..., 'covariance': ...}}")
-
-
-def _value(constraint: Constraint) -> np.ndarray:
-    return np.asarray(constraint.constrain(np.zeros(0)))
-
-
-def _is_full(constraint: Constraint) -> bool:
-    d = constraint.shape[0]
-    return constraint == lem.covariance(d)
-
-
-def _together(parts: list[tuple[Constraint, Array]]) -> tuple[Entries | None, Array]:
-    """(constraint of matrices side by side, None where all is free; the matrices)."""
-    values = jnp.concatenate([value for _, value in parts], axis=1)
-    own = [c if isinstance(c, Entries) else lem.constraints.entries(_value(c)) for c, _ in parts]
-    if all(c.size == np.prod(c.shape) for c in own):
-        return None, values
-    groups, fixed, n = [], [], 0
-    for c in own:
-        groups.append(np.where(c.groups >= 0, c.groups + n, -1))
-        fixed.append(c.fixed)
-        n += c.size
-    group = np.concatenate(groups, axis=1)
-    both = Entries(tuple(np.concatenate(fixed, axis=1).ravel().tolist()), tuple(group.ravel().tolist()), group.shape)
-    return both, values
-
-
-def _noise(constraint: Constraint, spread: Array, n: Array, old: Array) -> Array:
-    if isinstance(constraint, Diagonal):
-        return variances(jnp.diagonal(spread), n, constraint, old)
-    return 0.5 * (spread + spread.T) / n if constraint.size else old
-
-
-def _constant(mean: Array, names: tuple[str, ...]) -> Array:
-    columns = [mean if name == "1" else jnp.zeros_like(mean) for name in names]
-    return jnp.stack(columns, axis=1) if columns else jnp.zeros((len(mean), 0))
-
-
-def _inside(constraint: Constraint, rough: Array) -> Array:
-    """The value of a constraint that is like this one where it is free."""
-    return constraint.constrain(constraint.unconstrain(rough))
+        return rough(self, observations, weights, jax.random.normal(key, (self.readings, self.state), weights.dtype))

@@ -8,11 +8,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 import latentem as lem
-from latentem.kalman import Moments, System, matrices, regress, smoothed
+from latentem.kalman import Moments, System, regress
+from latentem.models.statespace.blocks import loading, system
 from latentem.models.statespace.chained import Chained, Params, spread_of
+from latentem.models.statespace.components import components
 
 KINDS = (False, True, "fixed")
 
@@ -48,6 +49,7 @@ class Structural(Chained):
     noise: bool = True
     prior: Mapping[str, Any] | None = field(default=None, compare=False)
     readings: int = 0
+    names: tuple[str, ...] = ()
     _prior: Any = field(init=False, repr=False)
 
     verbs = (*Chained.verbs, "decompose")
@@ -65,6 +67,8 @@ class Structural(Chained):
             raise ValueError("trend without a level: expected level=True or level='fixed'")
         if not (self.level or self.seasonal or self.cycle):
             raise ValueError("a structural model of nothing: expected a level, a season or a cycle")
+        if self.regressors and not self.noise:
+            raise ValueError("regressors of readings without noise: expected noise=True, from which they are learnt")
         if not self.constraints():
             raise ValueError("nothing is free: expected a part that is random, noise, or regressors")
 
@@ -150,59 +154,15 @@ class Structural(Chained):
             told = f"sequence {short[0]} has {there[short[0]]} readings"
             raise ValueError(f"{told}: expected more than the {unknown} unknown states it begins with")
 
-    # --- matrices
-
     def system(self, params: Params) -> System:
-        d, dtype = self.dim, jnp.result_type(float)
-        fixed, loading = np.zeros((d, d)), np.zeros((1, d))
-        own = self.parts
-        if "level" in own:
-            i = own["level"].start
-            fixed[i, i] = loading[0, i] = 1.0
-            if self.trend:
-                fixed[i, i + 1] = fixed[i + 1, i + 1] = 1.0
-        if "seasonal" in own:
-            i, n = own["seasonal"].start, self.seasonal - 1
-            fixed[i, i : i + n] = -1.0
-            fixed[range(i + 1, i + n), range(i, i + n - 1)] = 1.0
-            loading[0, i] = 1.0
-        transition = jnp.asarray(fixed, dtype)
-        process, covariance = jnp.zeros((d, d), dtype), jnp.zeros((d, d), dtype)
-        for name, i in self.random.items():
-            process = process.at[i, i].set(params[name])
-        unknown = np.eye(d)
-        if self.cycle:
-            i, cycle = own["cycle"].start, params["cycle"]
-            turn = jnp.array(
-                [
-                    [jnp.cos(cycle["frequency"]), jnp.sin(cycle["frequency"])],
-                    [-jnp.sin(cycle["frequency"]), jnp.cos(cycle["frequency"])],
-                ]
-            )
-            transition = transition.at[i : i + 2, i : i + 2].set(cycle["damping"] * turn)
-            both = np.arange(i, i + 2)
-            process = process.at[both, both].set(cycle["variance"])
-            covariance = covariance.at[both, both].set(cycle["variance"] / (1 - cycle["damping"] ** 2))
-            unknown = unknown[:, : d - 2]
-            loading[0, i] = 1.0
-        return System(
-            transition,
-            jnp.zeros((d, 0), dtype),
-            process,
-            jnp.asarray(loading, dtype),
-            params["coefficients"][None] if self.regressors else jnp.zeros((1, 0), dtype),
-            params["noise"][None] if self.noise else jnp.zeros(1, dtype),
-            jnp.zeros(d, dtype),
-            covariance,
-            jnp.asarray(unknown, dtype),
-        )
+        return system(self, params)
 
     # --- M-step
 
     @property
     def closed(self) -> bool:
-        """Whether the M-step has a closed form: coefficients given the states need noise."""
-        return not self.cycle and (self.noise or not self.regressors)
+        """Whether the M-step has a closed form."""
+        return not self.cycle
 
     def maximize(self, found: Moments, params: Params) -> Params:
         new, system = dict(params), self.system(params)
@@ -213,7 +173,7 @@ class Structural(Chained):
             return new
         coefficients = jnp.concatenate([system.observation, system.offset], axis=1)
         if self.regressors:
-            held = lem.constraints.entries(np.append(_loading(self), np.full(len(self.regressors), np.nan))[None])
+            held = lem.constraints.entries(np.append(loading(self), np.full(len(self.regressors), np.nan))[None])
             coefficients = regress(found.reading, held, jnp.ones(1, coefficients.dtype), coefficients)
             new["coefficients"] = coefficients[0, self.dim :]
         left = found.reading.yy[0] - 2 * found.reading.yx[0] @ coefficients.T
@@ -238,35 +198,7 @@ class Structural(Chained):
     def decompose(self, fit: Any, x: Any = None) -> dict[str, tuple[Any, Any]]:
         """{part: (smoothed value (T,), its standard deviation (T,))}: "level", "trend" (the slope), "seasonal",
         "cycle", "regression" and "noise", which add up to the readings where one is there (the slope aside)."""
-        data, system = fit.at(x)[1], matrices(fit.model, fit.params)
-        paths, split = smoothed(fit.model, fit.params, data), data.observations.split
-        found: dict[str, tuple[Any, Any]] = {}
-
-        def part(name: str, i: int) -> np.ndarray:
-            sd = np.sqrt(np.maximum(paths.covariance[:, i, i], 0.0))
-            found[name] = split(paths.mean[:, i]), split(sd)
-            return paths.mean[:, i]
-
-        total = np.zeros(len(paths.mean))
-        for name, own in self.parts.items():
-            total = total + part(name, own.start)
-        if self.trend:
-            part("trend", self.parts["level"].start + 1)
-        if self.regressors:
-            regression = data.observations.steps["v"] @ system.offset[0]
-            found["regression"] = split(regression), split(np.zeros_like(regression))
-            total = total + regression
-        left = data.observations.steps["y"][:, 0] - total
-        around = np.einsum("i,tij,j->t", system.observation[0], paths.covariance, system.observation[0])
-        found["noise"] = split(left), split(np.where(np.isnan(left), np.nan, np.sqrt(np.maximum(around, 0.0))))
-        return found
-
-
-def _loading(model: Structural) -> Float[np.ndarray, " d"]:
-    found = np.zeros(model.dim)
-    for own in model.parts.values():
-        found[own.start] = 1.0
-    return found
+        return components(self, fit, fit.at(x)[1])
 
 
 def LocalLevel(prior: Mapping[str, Any] | None = None) -> Structural:
