@@ -121,7 +121,7 @@ def test_a_graded_rating_scale_is_a_graded_model_with_steps_in_common() -> None:
     fit = lem.fit(lem.IRT("grsm", nodes=15), x)
     assert fit.n_parameters == 4 + 4 + 2
     own = fit.params["grsm"]
-    threshold = np.append(0.0, np.cumsum(own["step"])) - own["location"][:, None]
+    threshold = own["slope"][:, None] * np.append(0.0, np.cumsum(own["step"])) - own["location"][:, None]
     known = {f"item_{j + 1}": {"slope": own["slope"][j], "threshold": threshold[j]} for j in range(4)}
     graded = lem.fit(lem.IRT("graded", nodes=15, fixed=known), x)
     assert fit.log_likelihood == pytest.approx(graded.log_likelihood, abs=1e-9)

@@ -47,13 +47,15 @@ def graded(item: Params, ability: Any) -> Float[Array, " C"]:
 
 
 def graded_rating(item: Params, ability: Any) -> Float[Array, " C"]:
-    """Graded, with thresholds whose distances (positive) are common: threshold_1 = -location, threshold_{c+1} =
-    threshold_c + step_c."""
+    """Graded, with difficulties whose distances (positive) are common: threshold_1 = -location, threshold_{c+1} =
+    threshold_c + slope step_c; of several abilities, without the slope."""
     return graded({"slope": item["slope"], "threshold": _thresholds(item)}, ability)
 
 
 def _thresholds(item: Params) -> Float[Array, " c"]:
-    return jnp.concatenate([jnp.zeros(1, item["step"].dtype), jnp.cumsum(item["step"])]) - item["location"]
+    steps = jnp.concatenate([jnp.zeros(1, item["step"].dtype), jnp.cumsum(item["step"])])
+    unit = 1.0 if jnp.ndim(item["slope"]) else item["slope"]
+    return unit * steps - item["location"]
 
 
 def graded_rating_forms(item: Params) -> Params:
