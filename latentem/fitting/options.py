@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from latentem.ascent.acceleration import Method
+from latentem.ascent.acceleration import PX, AverageInformation, Method
 from latentem.ascent.annealing import Annealing
 from latentem.numerics.limits import refuse_beyond_memory
 
 #: Option -> what to write instead of a class, or of True.
 INSTANCES = {"method": "lem.SQUAREM(), lem.Anderson(5), lem.Plain() or 'online'", "annealing": "lem.Annealing()"}
+
+#: Ways to climb; those of records that share one latent are refused by the others where they are known to be such.
+METHODS = Method | PX | AverageInformation | str
 
 M_STEPS = ("auto", "closed", "newton", "gradient")
 
@@ -45,7 +48,7 @@ def check(**options: Any) -> None:
         if not isinstance(value, bool | np.bool_ | None):
             raise TypeError(f"{name}={value!r:.60}: expected True or False")
     for name, expected in INSTANCES.items():
-        value, kind = options[name], {"method": Method | str, "annealing": Annealing}[name]
+        value, kind = options[name], {"method": METHODS, "annealing": Annealing}[name]
         if isinstance(value, type):
             raise TypeError(f"{name}={value.__name__}, a class: expected {expected}")
         if value is not None and not isinstance(value, kind):

@@ -11,6 +11,7 @@ from latentem.data import tables
 from latentem.data.layout import is_tabular, names_of
 from latentem.data.sequences import Sequences
 from latentem.forms.choose import as_declared
+from latentem.model.gaussian_chain import GaussianChain
 from latentem.results.estimates import source
 
 #: Posterior probabilities have a column each up to this many latent values.
@@ -41,7 +42,7 @@ def augment(fit: Any, data: Any = None, *, prefix: str = "") -> Any:
     if found is None:
         raise ValueError("augment: this Fit holds no data: pass the observations")
     columns = {prefix + name: np.asarray(a) for name, a in columns_of(fit, data).items()}
-    in_parts = fit.model is not None and fit.model.latent.sequential and isinstance(found, list | tuple)
+    in_parts = fit.model is not None and _is_chain(fit.model.latent) and isinstance(found, list | tuple)
     return _in_parts(found, columns) if in_parts else _beside(found, columns)
 
 
@@ -51,7 +52,7 @@ def columns_of(fit: Any, data: Any = None) -> dict[str, np.ndarray]:
     if hasattr(ready, "augmented"):
         return ready.augmented(fit, data)
     word = getattr(ready, "latent_name", "latent")
-    if fit.model is not None and fit.model.latent.sequential:
+    if fit.model is not None and _is_chain(fit.model.latent):
         return _of_chain(fit, data, word)
     form = as_declared(fit.model) if fit.model is not None else None
     if form is None or not form.can("predict"):
@@ -67,6 +68,10 @@ def columns_of(fit: Any, data: Any = None) -> dict[str, np.ndarray]:
 
 def _both(word: str, mean: np.ndarray, sd: np.ndarray) -> dict[str, np.ndarray]:
     return {**_moments(word, "mean", mean), **_moments(word, "sd", sd)}
+
+
+def _is_chain(latent: Any) -> bool:
+    return latent.sequential or isinstance(latent, GaussianChain)
 
 
 def _of_chain(fit: Any, data: Any, word: str) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ class GeneralisedFit(WholeFit):
     profile = profile.profile
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
     table = tables.table
-    augment = tables.augment
+    augment = tables.augment  # pyright: ignore[reportAssignmentType]
 
     @cached_property
     def solved(self) -> Approximated:
@@ -102,7 +102,7 @@ class MixedFit(WholeFit):
     profile = profile.profile
     summary = summary.summary  # pyright: ignore[reportAssignmentType]
     table = tables.table
-    augment = tables.augment
+    augment = tables.augment  # pyright: ignore[reportAssignmentType]
 
     @cached_property
     def solved(self) -> Solved:
