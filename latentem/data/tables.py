@@ -114,14 +114,14 @@ def in_the_library_of(value: Any, columns: dict[str, np.ndarray]) -> Any:
     if not is_table(value):
         return columns
     nw = _narwhals("the table")
-    backend = nw.get_native_namespace(_frame(value, "the table"))
+    backend = nw.get_native_namespace(frame_of(value, "the table"))
     return nw.from_dict({name: _plain(a) for name, a in columns.items()}, backend=backend).to_native()
 
 
 def length_of(value: Any) -> int:
     """How many rows a table, structured array, dict or array has."""
     if is_table(value):
-        return len(_frame(value, "the table"))
+        return len(frame_of(value, "the table"))
     return len(next(iter(value.values()))) if isinstance(value, Mapping) else len(value)
 
 
@@ -130,7 +130,7 @@ def with_columns(value: Any, columns: dict[str, np.ndarray]) -> Any:
     of a pandas frame stays."""
     if is_table(value):
         nw = _narwhals("the table")
-        frame = _frame(value, "the table")
+        frame = frame_of(value, "the table")
         backend = nw.get_native_namespace(frame)
         new = [nw.new_series(name, _plain(a), backend=backend) for name, a in columns.items()]
         return frame.with_columns(*new).to_native()

@@ -110,7 +110,7 @@ def _solve(
         g, h = total - digamma(a) + log_x, total - digamma(b) + log_rest
         p, q, r = polygamma(1, a), polygamma(1, b), polygamma(1, a + b)
         shift = r * (g / p + h / q) / (1 - r * (1 / p + 1 / q))
-        new = a + (g + shift) / p, b + (h + shift) / q
-        return tuple(jnp.clip(n, old / FACTOR, old * FACTOR) for n, old in zip(new, ab, strict=True))
+        new_a, new_b = a + (g + shift) / p, b + (h + shift) / q
+        return jnp.clip(new_a, a / FACTOR, a * FACTOR), jnp.clip(new_b, b / FACTOR, b * FACTOR)
 
     return jax.lax.fori_loop(0, STEPS, step, (a, b))
