@@ -88,7 +88,7 @@ def check(model: Any, data: Any, key: Any, *, weights: Any = None) -> Report:
 
     >>> def cll(params, x, z):
     ...     rate = params["rate"][z]
-    ...     return jnp.log(params["weight"][z]) + x * jnp.log(rate) - rate
+    ...     return jnp.log(params["weight"][z]) + jax.scipy.stats.poisson.logpmf(x, rate)
     >>> model = lem.Model(cll, lem.Finite(2), {"weight": lem.simplex(2), "rate": lem.positive(2)})
     >>> lem.check(model, np.array([0.0, 1.0, 5.0, 2.0]), jax.random.key(0)).passed
     True
