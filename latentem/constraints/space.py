@@ -77,7 +77,7 @@ class ParameterSpace:
 
     @cached_property
     def unbounded(self) -> np.ndarray:
-        """Which free coordinates are numbers of any size themselves, (size,) bool: no logarithms, no logits."""
+        """(size,) booleans of the free coordinates that are numbers of any size themselves, no logarithms or logits."""
         parts = [np.full(c.size, isinstance(getattr(c, "inner", c), Real)) for c in self.constraints]
         return np.concatenate(parts) if parts else np.zeros(0, bool)
 

@@ -44,6 +44,7 @@ def _small() -> tuple[Frame, lem.Fit]:
     return made, lem.fit(lem.Modal(1, rate=made.rate), y)
 
 
+@pytest.mark.slow
 def test_a_mode_is_found_within_its_errors(small: tuple[Frame, lem.Fit]) -> None:
     made, fit = small
     assert fit.status.ok
