@@ -25,7 +25,7 @@ from latentem.cli.errors import InputError, one_line, shown
 if TYPE_CHECKING:
     from latentem import Fit
 
-MODELS = ("rasch", "1pl", "2pl", "3pl", "3plu", "4pl", "graded", "gpcm", "pcm", "rsm", "nominal", "sequential")
+MODELS = ("rasch", "1pl", "2pl", "3pl", "3plu", "4pl", "graded", "grsm", "gpcm", "pcm", "rsm", "nominal", "sequential")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

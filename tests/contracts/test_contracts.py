@@ -191,6 +191,7 @@ def test_float32_stays_close_to_float64(row: Row) -> None:
 @every
 def test_an_equal_model_on_data_of_the_same_shape_compiles_nothing(row: Row) -> None:
     start, equal, others = fitted(row).params, row.model(), data(row, 1)
+    fit(row, start, starts=3)  # a fit of another row in another precision may have forgotten the programs of this one
     with programs() as seen:
         again = fit(row, start, model=equal, data=others, starts=3)
     assert np.isfinite(again.log_likelihood)
@@ -204,7 +205,8 @@ def test_what_is_saved_is_loaded(row: Row, tmp_path: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, loaded.params, fit.params)
     np.testing.assert_array_equal(loaded.trace, fit.trace)
     for name in ("log_likelihood", "log_prior", "aic", "bic", "status", "iterations", "evaluations", "name"):
-        assert getattr(loaded, name) == getattr(fit, name)
+        here, there = getattr(fit, name), getattr(loaded, name)
+        assert here == there or (np.isnan(here) and np.isnan(there))  # k-means has no AIC
     assert loaded.model == fit.model and hash(loaded.model) == hash(fit.model)
 
 

@@ -148,7 +148,7 @@ def test_weights(weights: Any, told: str) -> None:
     [
         (
             {"model": "5pl"},
-            "model='5pl': expected one of rasch, 1pl, 2pl, 3pl, 3plu, 4pl, graded, gpcm, pcm, rsm, nominal, "
+            "model='5pl': expected one of rasch, 1pl, 2pl, 3pl, 3plu, 4pl, graded, grsm, gpcm, pcm, rsm, nominal, "
             "sequential, or a lem.ItemModel",
         ),
         ({"model": ["2pl"]}, "model=['2pl']: expected one of rasch"),
