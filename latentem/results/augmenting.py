@@ -11,7 +11,6 @@ from latentem.data import tables
 from latentem.data.layout import is_tabular, names_of
 from latentem.data.sequences import Sequences
 from latentem.forms.choose import as_declared
-from latentem.model.gaussian_chain import GaussianChain
 from latentem.results.estimates import source
 
 #: Posterior probabilities have a column each up to this many latent values.
@@ -71,7 +70,7 @@ def _both(word: str, mean: np.ndarray, sd: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _is_chain(latent: Any) -> bool:
-    return latent.sequential or isinstance(latent, GaussianChain)
+    return len(latent.arguments()) > 1  # a value and the one before
 
 
 def _of_chain(fit: Any, data: Any, word: str) -> dict[str, np.ndarray]:

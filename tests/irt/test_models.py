@@ -210,6 +210,14 @@ def graded(item: Any, ability: float | np.ndarray) -> np.ndarray:
     return -np.diff(np.concatenate([[1.0], at_least, [0.0]]))
 
 
+def graded_rating(item: Any, ability: float | np.ndarray) -> np.ndarray:
+    """Muraki (1990): slope (ability - difficulty - step_c), the steps in common, also of an item that counts backwards;
+    of several abilities without slope."""
+    slope = abs(item["slope"]) if np.ndim(item["slope"]) == 0 else 1.0
+    steps = np.concatenate([[0.0], np.cumsum(item["step"])])
+    return graded({"slope": item["slope"], "threshold": slope * steps - item["location"]}, ability)
+
+
 def partial_credit(item: Any, ability: float | np.ndarray) -> np.ndarray:
     """Muraki (1992); Masters (1982) with slopes 1."""
     steps = np.concatenate([[0.0], item["intercept"]])
@@ -239,6 +247,7 @@ def sequential(item: Any, ability: float | np.ndarray) -> np.ndarray:
 FORMULAS: dict[str, Callable[[Any, Any], np.ndarray]] = {
     **dict.fromkeys(("rasch", "1pl", "2pl", "3pl", "3plu", "4pl"), binary),
     "graded": graded,
+    "grsm": graded_rating,
     "gpcm": partial_credit,
     "pcm": partial_credit,
     "rsm": rating_scale,

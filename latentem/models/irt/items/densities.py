@@ -48,13 +48,13 @@ def graded(item: Params, ability: Any) -> Float[Array, " C"]:
 
 def graded_rating(item: Params, ability: Any) -> Float[Array, " C"]:
     """Graded, with difficulties whose distances (positive) are common: threshold_1 = -location, threshold_{c+1} =
-    threshold_c + slope step_c; of several abilities, without the slope."""
+    threshold_c + |slope| step_c; of several abilities, without the slope."""
     return graded({"slope": item["slope"], "threshold": _thresholds(item)}, ability)
 
 
 def _thresholds(item: Params) -> Float[Array, " c"]:
     steps = jnp.concatenate([jnp.zeros(1, item["step"].dtype), jnp.cumsum(item["step"])])
-    unit = 1.0 if jnp.ndim(item["slope"]) else item["slope"]
+    unit = 1.0 if jnp.ndim(item["slope"]) else jnp.abs(item["slope"])
     return unit * steps - item["location"]
 
 
