@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from latentem.building import WholeFit
-from latentem.models.mixed import components, effects, profile, records, responses, simulation, summary, tables
+from latentem.models.mixed import components, effects, profile, records, responses, simulation, tables
 from latentem.models.mixed.estimate import Solved, build, maximum, scales_of, start_of
 from latentem.models.mixed.families import FAMILIES
-from latentem.models.mixed.generalised import Approximated
+from latentem.models.mixed.of_formula import OfFormula
 
 
 @dataclass(frozen=True)
-class GeneralisedFit(WholeFit):
+class GeneralisedFit(OfFormula):
     """A fitted generalised linear mixed model: its log-likelihood is an approximation, which `notes` name.
 
     `params` holds "fixed" (p,) and "effects" {grouping: Cholesky rows (r, r)}.
     """
 
-    fixed_effects = effects.fixed_effects
-    random_effects = effects.random_effects
-    variance_components = components.variance_components
-    function_of_components = components.function_of_components
     predict = records.predict  # pyright: ignore[reportAssignmentType]
     residuals = responses.residuals
     influence = responses.influence  # pyright: ignore[reportAssignmentType]
@@ -34,24 +27,7 @@ class GeneralisedFit(WholeFit):
     sample = responses.simulate  # pyright: ignore[reportAssignmentType]
     bootstrap = responses.bootstrap
     profile = profile.profile
-    summary = summary.summary  # pyright: ignore[reportAssignmentType]
-    table = tables.table
     augment = tables.augment  # pyright: ignore[reportAssignmentType]
-
-    @cached_property
-    def solved(self) -> Approximated:
-        """Arrays behind the fit.
-
-        Raises:
-            ValueError: it was loaded without its model or its data.
-        """
-        self.refuse_bare()
-        return self.declaration.solved_at(self.frame, self.weights, self.params)
-
-    @property
-    def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
-        """Covariance of the estimates of the fixed effects, (p, p)."""
-        return self.solved.fixed_covariance
 
     def inverse_link(self, value: np.ndarray) -> np.ndarray:
         """From the linear predictor to the mean of the response."""
@@ -59,8 +35,7 @@ class GeneralisedFit(WholeFit):
 
     def standard_errors(self, kind: str = "observed") -> Any:
         """Standard errors, shaped like params."""
-        if not self.status.ok:
-            raise ValueError(f"standard_errors: this fit has status {self.status.name}: {self.status.advice}")
+        self.refuse_without_maximum("standard_errors")
         roots, _ = self.solved.unpack(np.sqrt(np.diagonal(self.solved.covariance(kind))))
         names = [e.name for e in self.solved.design.effects]
         fixed = np.sqrt(np.diagonal(self.fixed_covariance))
@@ -79,18 +54,14 @@ class GeneralisedFit(WholeFit):
 
 
 @dataclass(frozen=True)
-class MixedFit(WholeFit):
+class MixedFit(OfFormula):
     """A fitted mixed model.
 
     `params` holds "fixed" (p,), "effects" {grouping: Cholesky rows (r, r) of the covariance of its effects} and
     "residual", a standard deviation.
     """
 
-    fixed_effects = effects.fixed_effects
     degrees_of_freedom = effects.degrees_of_freedom
-    random_effects = effects.random_effects
-    variance_components = components.variance_components
-    function_of_components = components.function_of_components
     heritability = components.heritability
     component_tests = components.component_tests
     predict = records.predict  # pyright: ignore[reportAssignmentType]
@@ -100,24 +71,7 @@ class MixedFit(WholeFit):
     sample = simulation.simulate  # pyright: ignore[reportAssignmentType]
     bootstrap = simulation.bootstrap
     profile = profile.profile
-    summary = summary.summary  # pyright: ignore[reportAssignmentType]
-    table = tables.table
     augment = tables.augment  # pyright: ignore[reportAssignmentType]
-
-    @cached_property
-    def solved(self) -> Solved:
-        """Arrays behind the fit.
-
-        Raises:
-            ValueError: it was loaded without its model or its data.
-        """
-        self.refuse_bare()
-        return self.declaration.solved_at(self.frame, self.weights, self.params)
-
-    @property
-    def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
-        """Covariance of the estimates of the fixed effects, (p, p)."""
-        return self.solved.point.fixed_covariance
 
     def inverse_link(self, value: np.ndarray) -> np.ndarray:
         """From the linear predictor to the expected response."""
@@ -144,10 +98,7 @@ class MixedFit(WholeFit):
         """Covariance of the estimates: fixed effects, Cholesky rows, residual standard deviation, in this order."""
         if coordinates != "natural":
             raise ValueError(f"coordinates={coordinates!r}: a mixed model has 'natural' ones only")
-        if not self.status.ok:
-            raise ValueError(
-                f"covariance: this fit has status {self.status.name}, so it is no maximum: {self.status.advice}"
-            )
+        self.refuse_without_maximum("covariance")
         p, rest = len(self.solved.beta), self.solved.covariance(kind)
         whole = np.zeros((p + len(rest), p + len(rest)))
         whole[:p, :p], whole[p:, p:] = self.fixed_covariance, rest

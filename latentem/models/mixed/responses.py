@@ -88,8 +88,7 @@ def bootstrap(fit: Any, key: Any, replicates: int = 200) -> Replicates:
     """
     if replicates < 2:
         raise ValueError(f"replicates={replicates!r}: expected at least 2")
-    if not fit.status.ok:
-        raise ValueError(f"bootstrap: this fit has status {fit.status.name}: {fit.status.advice}")
+    fit.refuse_without_maximum("bootstrap")
     family, solved = _of(fit)
     start = np.concatenate([solved.beta, solved.theta + 0.05 * (np.abs(solved.theta) < 1e-3)])
     rows = []

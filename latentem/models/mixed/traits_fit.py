@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from latentem.building import WholeFit
-from latentem.models.mixed import components, effects, summary, tables
+from latentem.models.mixed import components
 from latentem.models.mixed import formula as formulas
 from latentem.models.mixed.declare import levels_of
+from latentem.models.mixed.of_formula import OfFormula
 from latentem.models.mixed.simulation import generator
-from latentem.models.mixed.traits import Traits
 
 
 @dataclass(frozen=True)
-class TraitsFit(WholeFit):
+class TraitsFit(OfFormula):
     """A fitted mixed model of t responses.
 
     `params` holds "fixed" (t, p), "effects" {grouping: Cholesky rows of the covariance of its effects, those of a trait
@@ -27,32 +25,9 @@ class TraitsFit(WholeFit):
     traits is a row of `variance_components()`, its correlation the column "sd".
     """
 
-    fixed_effects = effects.fixed_effects
-    random_effects = effects.random_effects
-    variance_components = components.variance_components
-    function_of_components = components.function_of_components
-    summary = summary.summary  # pyright: ignore[reportAssignmentType]
-    table = tables.table
-
-    @cached_property
-    def solved(self) -> Traits:
-        """Arrays behind the fit.
-
-        Raises:
-            ValueError: it was loaded without its model or its data.
-        """
-        self.refuse_bare()
-        return self.declaration.solved_at(self.frame, self.weights, self.params)
-
-    @property
-    def fixed_covariance(self) -> Float[np.ndarray, "p p"]:
-        """Covariance of the estimates of the fixed effects, those of a trait together."""
-        return self.solved.fixed_covariance
-
     def standard_errors(self, kind: str = "observed") -> Any:
         """Standard errors, shaped like params."""
-        if not self.status.ok:
-            raise ValueError(f"standard_errors: this fit has status {self.status.name}: {self.status.advice}")
+        self.refuse_without_maximum("standard_errors")
         roots, _ = self.solved.unpack(np.sqrt(np.maximum(np.diagonal(self.solved.covariance(kind)), 0.0)))
         names = [e.name for e in self.solved.design.effects]
         fixed = np.sqrt(np.diagonal(self.fixed_covariance)).reshape(len(self.solved.traits), -1)
