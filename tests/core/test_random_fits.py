@@ -175,7 +175,7 @@ def looked_at(name: str, model: Any, make: Maker, seed: int, told: Counter[str])
     ):
         wrong.append(f"log-likelihood {fit.log_likelihood!r}, declared {float(np.sum(w[used] * each[used]))!r}")
     # Sums of huge counts have as many digits as they have; a floor under a variance is not to be maximised over.
-    slack = (1e-4 if single else 1e-9 if fit.status is lem.Status.converged else 1e-6) * scale
+    slack = (1e-4 if single else 1e-9 if fit.status is lem.Status.converged else 1e-7) * scale
     slack += 1e-14 * float(np.nanmax(np.abs(x))) if make is counts else 0.0
     if len(fit.trace) > 1 and np.min(np.diff(fit.trace)) < -slack:
         wrong.append(f"the trace falls by {-np.min(np.diff(fit.trace)):.3g}")
